@@ -1,0 +1,2 @@
+//! What kernel and agent share.
+#![no_std]
