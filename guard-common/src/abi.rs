@@ -1,0 +1,60 @@
+//! Sizes and names that both sides of the kernel boundary must agree on.
+
+/// Version of every layout in this crate. A record that carries another is refused.
+pub const LAYOUT_VERSION: u16 = 1;
+
+/// Targets that can be guarded at once; the last slot is the canary's.
+pub const MAX_TARGETS: u32 = 512;
+
+/// The slot of the guard's own canary cgroup.
+pub const CANARY_SLOT: u32 = MAX_TARGETS - 1;
+
+/// Watched processes at once, over all targets. A fork past it is refused and counted as lost.
+pub const MAX_PROCESSES: u32 = 65_536;
+
+/// Cgroups tagged at once: targets and what is nested in them.
+pub const MAX_CGROUPS: u32 = 16_384;
+
+/// Bytes of the ring buffer: a power of two, a multiple of the page size. One second of the
+/// fastest storm seen (about 9,000 records) fits.
+pub const RING_BYTES: u32 = 4 << 20;
+
+/// Longest cgroup path that can be expected before it exists, with its final NUL.
+pub const PATH_MAX: usize = 256;
+
+/// Hexadecimal digits of a container id: what names a container's cgroup, whatever is before it
+/// (`docker-`) and behind it (`.scope`).
+pub const CONTAINER_ID_LEN: usize = 64;
+
+/// Longest command line in an exec record, in bytes; longer ones are cut.
+pub const ARGS_MAX: usize = 512;
+
+/// Process records a target may write in one second; the rest are sampled away and counted.
+pub const DETAIL_PER_SECOND: u64 = 2_000;
+
+/// Least time between two [`crate::record::Breach`] records of one target.
+pub const BREACH_EVERY_NS: u64 = 10_000_000;
+
+/// `CLONE_THREAD` of clone(2): the child is a thread of its parent's process.
+pub const CLONE_THREAD: u64 = 0x0001_0000;
+
+/// `CLONE_INTO_CGROUP` of clone3(2): the child starts in a cgroup that is not its parent's.
+pub const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+
+/// What an agent asks of the `control` program, by BPF_PROG_TEST_RUN.
+///
+/// Arguments travel in the raw tracepoint's context: `[op, slot, a, b, c]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u64)]
+pub enum Control {
+    /// Count a process that is in the target already: pid, tasks, start (ns of CLOCK_BOOTTIME).
+    Adopt = 1,
+    /// Forget an adopted process that died before it could be counted: pid, start.
+    Forget = 2,
+    /// Mend an adopted process's task count: pid, tasks to add (two's complement).
+    Mend = 3,
+    /// Write the sample of a second that has passed in silence.
+    Flush = 4,
+    /// A start-up window begins: its start in ns of CLOCK_BOOTTIME.
+    Started = 5,
+}

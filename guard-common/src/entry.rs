@@ -1,0 +1,37 @@
+//! A watched process, as the kernel side remembers it.
+
+use bytemuck::{Pod, Zeroable};
+
+/// Membership of one process (thread group), keyed by its tgid; made at fork, inherited from the
+/// parent, removed by the exit of its last task. Written by the kernel side alone.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+pub struct ProcessEntry {
+    /// Tasks alive; the exit that brings it to 0 removes the entry. Signed: an adopted process's
+    /// tasks are counted from outside and mended afterwards.
+    pub tasks: i64,
+    /// 0 until the process's death is counted: of two threads that end together, one counts.
+    pub dead: u64,
+    /// Bits of [`flag`].
+    pub flags: u64,
+    /// Start in nanoseconds of CLOCK_BOOTTIME: with the pid it names the process for ever.
+    pub start_ns: u64,
+    /// The target's slot.
+    pub slot: u32,
+    /// Thread-group id of the parent at the fork; 0 for what entered from outside.
+    pub parent: u32,
+    /// Thread-group id of the tree's root; 0 until trees are known.
+    pub tree: u32,
+    /// Cgroup role and spare bits, 0 until roles are known.
+    pub role: u32,
+}
+
+/// Bits of [`ProcessEntry::flags`].
+pub mod flag {
+    /// Born over a limit that could not refuse the fork: dies at its first exec or fork.
+    pub const CONDEMNED: u64 = 1;
+    /// SIGKILL was sent and counted.
+    pub const KILLED: u64 = 2;
+    /// Entered from outside (attach, CLONE_INTO_CGROUP) or was there at arming.
+    pub const ENTERED: u64 = 4;
+}

@@ -1,0 +1,73 @@
+//! One shared 64-bit word: the only way the gate's arithmetic touches memory.
+
+/// A word that several CPUs change at once.
+///
+/// In BPF it is a word of a map value, on the host an [`core::sync::atomic::AtomicU64`]; the tests
+/// also have one that lets others interfere between a load and its exchange.
+pub trait Word {
+    /// The word as it is now.
+    fn load(&self) -> u64;
+
+    /// Writes `new` where the word is still `old`; returns what was seen (`old`: it was written).
+    fn compare_exchange(&self, old: u64, new: u64) -> u64;
+
+    /// Adds `n`, wrapping; returns what was there before.
+    fn fetch_add(&self, n: u64) -> u64;
+
+    /// Takes `n` away, wrapping; returns what was there before.
+    fn fetch_sub(&self, n: u64) -> u64 {
+        self.fetch_add(n.wrapping_neg())
+    }
+}
+
+/// Times a lost compare-and-exchange is tried again before the answer is [`Taken::Contended`].
+///
+/// Each loss means that another CPU won, so with 64 losses 64 others got through; the bound is
+/// there because the verifier wants one.
+pub const RETRIES: u32 = 64;
+
+/// How an attempt to take something from a shared word ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// It is ours, and must be given back.
+    Yes,
+    /// There was not enough.
+    Refused,
+    /// [`RETRIES`] used up: refused as well, and counted.
+    Contended,
+}
+
+/// Replaces the word by `next(word)` until that is taken, refused, or the retries are used up.
+#[inline(always)]
+pub fn update<W: Word>(word: &W, next: impl Fn(u64) -> Option<u64>) -> Taken {
+    let mut seen = word.load();
+    for _ in 0..RETRIES {
+        let Some(new) = next(seen) else {
+            return Taken::Refused;
+        };
+        let found = word.compare_exchange(seen, new);
+        if found == seen {
+            return Taken::Yes;
+        }
+        seen = found;
+    }
+    Taken::Contended
+}
+
+#[cfg(any(test, not(target_arch = "bpf")))]
+impl Word for core::sync::atomic::AtomicU64 {
+    fn load(&self) -> u64 {
+        self.load(core::sync::atomic::Ordering::SeqCst)
+    }
+
+    fn compare_exchange(&self, old: u64, new: u64) -> u64 {
+        use core::sync::atomic::Ordering::SeqCst;
+        match self.compare_exchange(old, new, SeqCst, SeqCst) {
+            Ok(seen) | Err(seen) => seen,
+        }
+    }
+
+    fn fetch_add(&self, n: u64) -> u64 {
+        self.fetch_add(n, core::sync::atomic::Ordering::SeqCst)
+    }
+}
