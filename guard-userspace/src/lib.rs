@@ -1,1 +1,3 @@
-//! The agent.
+//! The agent of metamcp-guard: follows the kernel side, decides, acts and reports.
+
+pub mod model;

@@ -1,0 +1,91 @@
+//! What is decided, and how it ended.
+
+use super::TargetId;
+use guard_common::GateLimits;
+
+/// Something the policy wants done. Nothing is done of it before the rails allow it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Decision {
+    /// The target it is about.
+    pub target: TargetId,
+    /// Who wants it.
+    pub tier: Tier,
+    /// Why.
+    pub reason: Reason,
+    /// What.
+    pub action: Action,
+}
+
+/// All that can be done.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action {
+    /// Put limits in force in the kernel.
+    Gate(GateLimits),
+}
+
+impl Action {
+    /// The action's name in the log.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Gate(_) => "gate",
+        }
+    }
+}
+
+/// Who acts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tier {
+    /// The in-kernel limiter and its settings.
+    Gate,
+}
+
+impl Tier {
+    /// The tier's name in log and metrics.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Gate => "gate",
+        }
+    }
+}
+
+/// Why something is decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// The target appeared: its limits are not yet in force.
+    Armed,
+    /// Another mode was proved.
+    ModeChanged,
+}
+
+impl Reason {
+    /// The reason's name in the log.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Armed => "armed",
+            Self::ModeChanged => "mode_changed",
+        }
+    }
+}
+
+/// How an action ended.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Outcome {
+    /// The action's name.
+    pub action: &'static str,
+    /// The limits it put in force, where it did.
+    pub limits: Option<GateLimits>,
+    /// Done, or what went wrong.
+    pub kind: OutcomeKind,
+}
+
+/// Done, or what went wrong.
+#[derive(Clone, Debug, PartialEq)]
+pub enum OutcomeKind {
+    /// In force.
+    Done,
+    /// Not done: the error in words.
+    Failed(String),
+}

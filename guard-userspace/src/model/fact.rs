@@ -1,0 +1,114 @@
+//! What the agent says: log, metrics, page and notices are all made of these.
+
+use super::input::{BreachVerdict, Limit};
+use super::{CgroupId, Level, Stamp, TargetId};
+use guard_common::{GateMode, TargetCounters};
+
+/// Something to be said.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Fact {
+    /// When it became known.
+    pub at: Stamp,
+    /// Of whom.
+    pub target: TargetId,
+    /// What.
+    pub kind: FactKind,
+}
+
+/// What is said. Each is one log event of the same name (design.md).
+#[derive(Clone, Debug, PartialEq)]
+pub enum FactKind {
+    /// One line per active second, one per idle minute. Counts are of that stretch.
+    SpawnRate {
+        /// Differences since the line before; gauges as they are.
+        counts: TargetCounters,
+        /// Live processes beyond what is healthy.
+        excess: u64,
+        /// The level.
+        level: Level,
+        /// The proved mode, or observe.
+        mode: GateMode,
+        /// The cgroup, where there is one.
+        cgroup: Option<CgroupId>,
+        /// Seconds the counts are of: 1, or 60 when idle.
+        seconds: u64,
+    },
+    /// The target is counted from now on.
+    Armed {
+        /// Its cgroup.
+        cgroup: CgroupId,
+        /// Path below the v2 mount.
+        path: String,
+        /// Processes that were there already.
+        adopted: u64,
+        /// Armed before its first process.
+        from_birth: bool,
+    },
+    /// The target is gone.
+    Disarmed {
+        /// Why.
+        why: String,
+    },
+    /// A spawn met a limit.
+    Breach {
+        /// Which.
+        limit: Limit,
+        /// What became of it.
+        verdict: BreachVerdict,
+        /// The spawner.
+        pid: u32,
+        /// The spawner's name.
+        comm: String,
+        /// Slots taken.
+        committed: u64,
+        /// The cap.
+        max_processes: u64,
+        /// The first of its storm: said with what to do.
+        first: bool,
+    },
+    /// The level changed.
+    Level {
+        /// Before.
+        from: Level,
+        /// Now.
+        to: Level,
+        /// Why, in words.
+        why: String,
+    },
+    /// Something was decided.
+    Decision {
+        /// Who.
+        tier: &'static str,
+        /// What.
+        action: &'static str,
+        /// Why.
+        reason: &'static str,
+        /// `None`: allowed. Else why the rails refused it.
+        refused: Option<String>,
+    },
+    /// An action ended.
+    Action {
+        /// What.
+        action: &'static str,
+        /// In words: the limits in force, or the error.
+        outcome: String,
+        /// Whether it was done.
+        done: bool,
+    },
+    /// Something could not be observed.
+    LostEvents {
+        /// Where.
+        source: &'static str,
+        /// In all.
+        total: u64,
+    },
+    /// A mode was proved, or failed to.
+    GateMode {
+        /// The mode in force.
+        mode: GateMode,
+        /// Whether the canary proved it.
+        proved: bool,
+        /// Why.
+        why: String,
+    },
+}

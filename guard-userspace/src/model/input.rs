@@ -1,0 +1,158 @@
+//! All that can happen, as one closed enum.
+
+use super::{CgroupId, Outcome, ProcessKey, Stamp, TargetId};
+use guard_common::{GateMode, TargetCounters};
+
+/// Something happened to a target.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Input {
+    /// When.
+    pub at: Stamp,
+    /// To whom.
+    pub target: TargetId,
+    /// What.
+    pub kind: InputKind,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq)]
+pub enum InputKind {
+    /// A second with events in it ended; counts are totals since the target was first armed.
+    Rate {
+        /// The second, of CLOCK_BOOTTIME.
+        second: u64,
+        /// Slots taken at its end.
+        committed: u64,
+        /// The counts at its end.
+        counters: TargetCounters,
+    },
+    /// A spawn met a limit.
+    Breach {
+        /// Which one.
+        limit: Limit,
+        /// What became of the spawn.
+        verdict: BreachVerdict,
+        /// Thread-group id of the spawner, for showing only.
+        pid: u32,
+        /// The spawner's name.
+        comm: String,
+        /// Slots taken.
+        committed: u64,
+        /// The cap.
+        max_processes: u64,
+    },
+    /// A process was made, by a fork or by entering from outside. Sampled under load.
+    Spawned {
+        /// The process.
+        process: ProcessKey,
+        /// Thread-group id of the parent; 0: entered from outside.
+        parent: u32,
+        /// Its name, which is its parent's until it executes a program.
+        comm: String,
+        /// Born over a limit: dies at its first exec or fork.
+        condemned: bool,
+    },
+    /// A process executed a program. Sampled under load.
+    Execed {
+        /// The process.
+        process: ProcessKey,
+        /// Its command line, already masked (no secrets), arguments joined by single spaces.
+        command: String,
+    },
+    /// A process ended, or left the target. Sampled under load.
+    Exited {
+        /// The process.
+        process: ProcessKey,
+        /// Wait status: signal in the low 7 bits, exit code above the low 8.
+        status: u32,
+    },
+    /// Memory was read.
+    Memory {
+        /// Bytes charged to the target's cgroup.
+        bytes: u64,
+        /// Its limit in bytes; `None`: no limit.
+        limit: Option<u64>,
+    },
+    /// The gate's mode was proved, or failed to prove itself.
+    Gate {
+        /// The mode now in force.
+        mode: GateMode,
+        /// Whether the canary has shown that it refuses.
+        proved: bool,
+        /// Why, in words for the operator.
+        why: String,
+    },
+    /// The target's cgroup is there and counted.
+    Up {
+        /// The cgroup.
+        cgroup: CgroupId,
+        /// Its path below the v2 mount.
+        path: String,
+        /// Processes that were in it already.
+        adopted: u64,
+        /// Armed by the kernel before its first process.
+        from_birth: bool,
+    },
+    /// The target's cgroup is gone.
+    Down {
+        /// Why, in words for the operator.
+        why: String,
+    },
+    /// Something could not be observed.
+    Lost {
+        /// Where it was lost: `ring`, `decode`, `recursion`.
+        source: &'static str,
+        /// How many, in all.
+        total: u64,
+    },
+    /// An action ended.
+    Outcome(Outcome),
+    /// Time passed.
+    Tick,
+}
+
+/// Which limit a spawn met.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limit {
+    /// `max_processes`.
+    Processes,
+    /// `spawn_rate` and `spawn_burst`.
+    Rate,
+    /// A table of the guard's own was full.
+    Table,
+}
+
+impl Limit {
+    /// The limit's name in log and status.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Processes => "max_processes",
+            Self::Rate => "spawn_rate",
+            Self::Table => "process_table",
+        }
+    }
+}
+
+/// What became of a spawn that met a limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BreachVerdict {
+    /// Its fork failed with EAGAIN.
+    Denied,
+    /// It dies at its first exec or fork.
+    Condemned,
+    /// `observe`: it went through.
+    Observed,
+}
+
+impl BreachVerdict {
+    /// The verdict's name in the log.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Denied => "denied",
+            Self::Condemned => "condemned",
+            Self::Observed => "observed",
+        }
+    }
+}

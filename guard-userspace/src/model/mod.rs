@@ -1,0 +1,18 @@
+//! The types that flow between the rooms: data and names, no logic.
+//!
+//! event → [`Input`] → state → policy → [`Decision`] → rails → permit → action → [`Outcome`], and of
+//! all that is said, a [`Fact`].
+
+pub mod action;
+pub mod fact;
+pub mod input;
+pub mod level;
+pub mod stamp;
+pub mod target;
+
+pub use action::{Action, Decision, Outcome, OutcomeKind, Reason, Tier};
+pub use fact::{Fact, FactKind};
+pub use input::{Input, InputKind};
+pub use level::Level;
+pub use stamp::Stamp;
+pub use target::{CgroupId, ProcessKey, TargetId};
