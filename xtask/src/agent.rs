@@ -71,4 +71,12 @@ impl Options {
             bpf_object,
         }
     }
+
+    /// What a machine without a C library needs.
+    pub fn static_release() -> Self {
+        Self {
+            linked_statically: true,
+            ..Self::release(None)
+        }
+    }
 }

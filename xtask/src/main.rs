@@ -6,7 +6,10 @@ mod bpf;
 mod run;
 mod step;
 mod toolchain;
+mod vm;
 mod workspace;
+
+use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -27,15 +30,35 @@ enum Command {
     /// Build everything (release) and run the agent as root, through sudo where need be.
     #[command(after_help = "Examples:\n  cargo xtask run\n  cargo xtask run -- --demo")]
     Run(run::Options),
+    /// Run one command on a kernel of Debian's, in a virtual machine.
+    #[command(
+        after_help = "Examples:\n  cargo xtask vm -- metamcp-guard run --demo\n  cargo xtask vm --kernel 6.12 --lsm lockdown,yama -- cat /sys/kernel/security/lsm"
+    )]
+    Vm(vm::Options),
 }
 
-fn main() -> Result<()> {
-    match Arguments::parse().command {
+fn main() -> ExitCode {
+    match dispatch(Arguments::parse().command) {
+        Ok(code) => code,
+        Err(why) => {
+            // Without the backtrace that RUST_BACKTRACE would add: the chain of causes says more.
+            step::say(&format!("error: {why:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(command: Command) -> Result<ExitCode> {
+    match command {
         Command::Build(options) => {
             let path = agent::build(&options)?;
             step::say(&format!("built {}", path.display()));
-            Ok(())
         }
-        Command::Run(options) => run::run(options),
+        Command::Run(options) => run::run(options)?,
+        Command::Vm(options) => {
+            let code = vm::main(&options)?;
+            return Ok(ExitCode::from(u8::try_from(code).unwrap_or(1)));
+        }
     }
+    Ok(ExitCode::SUCCESS)
 }

@@ -18,8 +18,13 @@ pub enum Level {
 
 impl Level {
     /// All levels, in order.
-    pub const ALL: [Self; 5] =
-        [Self::Normal, Self::Warning, Self::Critical, Self::Emergency, Self::Nuclear];
+    pub const ALL: [Self; 5] = [
+        Self::Normal,
+        Self::Warning,
+        Self::Critical,
+        Self::Emergency,
+        Self::Nuclear,
+    ];
 
     /// The level's name in log, metrics and config.
     #[must_use]

@@ -1,0 +1,88 @@
+//! `cargo xtask vm`: one command on one of Debian's kernels, in QEMU, without KVM and without
+//! touching this machine.
+
+mod cpio;
+mod image;
+mod kernel;
+mod qemu;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+
+use crate::{agent, apt, step};
+
+pub use qemu::{Ended, Line};
+
+/// What runs where.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Options {
+    /// Debian's kernel of this version (its cloud flavour; the newest that begins so).
+    #[arg(long, value_name = "V", default_value = "6.12")]
+    pub kernel: String,
+    /// More kernel parameters, `preempt=full` for instance.
+    #[arg(long, value_name = "CMDLINE", default_value = "")]
+    pub append: String,
+    /// The kernel's `lsm=` list; without it Debian's own, which has bpf in it.
+    #[arg(long, value_name = "LIST")]
+    pub lsm: Option<String>,
+    /// Files to have in /payload, which is in PATH; libraries they need come along.
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    pub payload: Vec<PathBuf>,
+    /// Variables of the command's environment.
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub env: Vec<String>,
+    /// Seconds until the machine is given up.
+    #[arg(long, value_name = "SECONDS", default_value_t = 300)]
+    pub timeout: u64,
+    /// The command and its arguments. `metamcp-guard` is built for it; other programs are taken
+    /// from the payload or from this machine.
+    #[arg(last = true, required = true)]
+    pub command: Vec<String>,
+}
+
+/// Builds what is missing, boots, runs the command, and returns its exit code.
+pub fn main(options: &Options) -> Result<i32> {
+    let ended = run(options, &mut |line| match line {
+        Line::Output(text) => println!("{text}"),
+        Line::Notice(text) => step::say(text),
+    })?;
+    Ok(ended.code)
+}
+
+/// As [`main`], but hands each line to the caller.
+///
+/// # Errors
+/// No kernel or QEMU can be had, or the machine gave no verdict: panicked, hung or timed out. A
+/// command that fails is no error: its exit code says so.
+pub fn run(options: &Options, each: &mut dyn FnMut(Line<'_>)) -> Result<Ended> {
+    apt::ensure(
+        &["qemu-system-x86"],
+        "running a kernel of our choice in a virtual machine",
+    )?;
+    let kernel = kernel::ensure(&options.kernel)?;
+    let mut payload = options.payload.clone();
+    let Some(program) = options.command.first() else {
+        bail!("no command for the machine")
+    };
+    if program == "metamcp-guard" && !payload.iter().any(|file| file.ends_with(program)) {
+        payload.push(agent::build(&agent::Options::static_release())?);
+    }
+    let initrd = image::build(&image::Contents {
+        payload: &payload,
+        command: &options.command,
+        environment: &options.env,
+    })?;
+    let mut parameters = options.append.clone();
+    if let Some(list) = &options.lsm {
+        parameters = format!("{parameters} lsm={list}");
+    }
+    let machine = qemu::Machine {
+        kernel: &kernel,
+        initrd: initrd.path(),
+        parameters: parameters.trim(),
+        timeout: Duration::from_secs(options.timeout),
+    };
+    machine.run(each)
+}

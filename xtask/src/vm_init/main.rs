@@ -1,0 +1,116 @@
+//! The first program of a test VM: mounts, runs one command, says how it ended, powers off.
+//!
+//! It speaks over the second serial port alone; `cargo xtask vm` reads there (`vm/qemu.rs` has the
+//! same two marks).
+
+mod loopback;
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Command, ExitStatus, Stdio};
+
+use rustix::mount::{MountFlags, mount};
+use rustix::process::{WaitOptions, wait};
+use rustix::system::{RebootCommand, reboot};
+
+/// Source and type, then place: all that agent and tests read or write.
+const MOUNTS: [(&str, &str); 10] = [
+    ("devtmpfs", "/dev"),
+    ("proc", "/proc"),
+    ("sysfs", "/sys"),
+    ("tmpfs", "/tmp"),
+    ("tmpfs", "/run"),
+    ("devpts", "/dev/pts"),
+    ("cgroup2", "/sys/fs/cgroup"),
+    ("tracefs", "/sys/kernel/tracing"),
+    ("bpf", "/sys/fs/bpf"),
+    ("securityfs", "/sys/kernel/security"),
+];
+
+fn main() {
+    let mut port = None;
+    let code = match prepare(&mut port).and_then(|port| run(&port)) {
+        Ok(code) => code,
+        Err(why) => {
+            if let Some(port) = &mut port {
+                let _ = writeln!(port, "vm-init: {why}");
+            }
+            eprintln!("vm-init: {why}");
+            126
+        }
+    };
+    if let Some(port) = &mut port {
+        let _ = writeln!(port, "@@vm-init: exit {code}@@");
+        // The port is slow and a power-off does not wait for it.
+        let _ = rustix::termios::tcdrain(&*port);
+    }
+    let _ = reboot(RebootCommand::PowerOff);
+}
+
+/// Mounts everything and opens the port, which `port` keeps for the verdict.
+fn prepare(port: &mut Option<File>) -> Result<File, String> {
+    for (kind, place) in MOUNTS {
+        let _ = fs::create_dir_all(place);
+        // A kernel without one of them shows in the command, not here.
+        let _ = mount(kind, place, kind, MountFlags::empty(), None);
+    }
+    let opened = File::options()
+        .read(true)
+        .write(true)
+        .open("/dev/ttyS1")
+        .map_err(|error| format!("no second serial port: {error}"))?;
+    let mut ours = opened.try_clone().map_err(|error| error.to_string())?;
+    let _ = writeln!(ours, "@@vm-init: up@@");
+    *port = Some(ours);
+    if let Err(error) = loopback::up() {
+        eprintln!("vm-init: the loopback device stays down: {error}");
+    }
+    Ok(opened)
+}
+
+/// Runs the command of the image and returns its exit code, 128 + N for signal N.
+fn run(port: &File) -> Result<i32, String> {
+    let words = words("/vm/command")?;
+    let (program, arguments) = words.split_first().ok_or("the image has no command")?;
+    let output = || port.try_clone().map_err(|error| error.to_string());
+    let mut command = Command::new(program);
+    command
+        .args(arguments)
+        .env("PATH", "/payload:/usr/bin:/usr/sbin:/bin:/sbin")
+        .env("HOME", "/root")
+        .current_dir("/tmp")
+        .stdin(Stdio::null())
+        .stdout(output()?)
+        .stderr(output()?);
+    for variable in self::words("/vm/environment")? {
+        if let Some((name, value)) = variable.split_once('=') {
+            command.env(name, value);
+        }
+    }
+    let child = command
+        .spawn()
+        .map_err(|error| format!("{program}: {error}"))?;
+    reap(child.id())
+}
+
+/// Waits for the command, and for all that is left to us by it: we are everybody's last parent.
+fn reap(command: u32) -> Result<i32, String> {
+    loop {
+        let (pid, status) = wait(WaitOptions::empty())
+            .map_err(|error| format!("wait: {error}"))?
+            .ok_or("wait returned nothing")?;
+        if pid.as_raw_nonzero().get().unsigned_abs() == command {
+            let status = ExitStatus::from_raw(status.as_raw());
+            return Ok(status
+                .code()
+                .unwrap_or_else(|| 128 + status.signal().unwrap_or(0)));
+        }
+    }
+}
+
+/// The words of a file, each ended by NUL.
+fn words(path: &str) -> Result<Vec<String>, String> {
+    let text = fs::read_to_string(path).map_err(|error| format!("{path}: {error}"))?;
+    Ok(text.split_terminator('\0').map(str::to_owned).collect())
+}
