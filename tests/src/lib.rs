@@ -1,1 +1,16 @@
-//! The test kit.
+//! The test kit: throw-away cgroups, bounded storms, an independent witness, the agent as a child.
+//!
+//! Suites are in `tests/tests/`, each a program of its own with one verdict line. The kit tests no
+//! double: what it starts, counts and limits is real.
+
+pub mod cgroup;
+pub mod check;
+pub mod load;
+pub mod place;
+pub mod raw;
+pub mod storm;
+pub mod witness;
+
+pub use cgroup::Cgroup;
+pub use storm::Storm;
+pub use witness::Witness;

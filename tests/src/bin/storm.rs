@@ -1,0 +1,160 @@
+//! `storm`: makes processes and threads in the ways that a guard must get right, a bounded number
+//! of them, and prints one line of JSON about what became of them.
+//!
+//! Without arguments it prints its usage. It belongs into a cgroup of its own (`--cgroup PATH`
+//! moves it there first).
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::str::FromStr;
+use std::time::{Duration, Instant};
+
+use guard_tests::load::{self, Tally, bomb, exec, fork, thread};
+
+const USAGE: &str = "\
+usage: storm [--cgroup PATH] MODE
+  forks N [--parallel P]            forks that end at once
+  execs N [--hold MS] [--pace-us U] [--vfork]   spawns of a program that stays
+  bomb DEPTH --seconds S [--attempts N] [--hold MS]   a doubling fork bomb
+  threads N                         threads alive at once
+  twin-exit N                       processes whose last two threads end together
+  thread-exec N                     processes whose second thread executes a program
+  vfork N                           vfork and exec, one after the other
+  sleepers N [--hold MS]            forks that stay; says {\"ready\":[PID…]} when all are there
+  into N --into PATH [--hold MS]    children born in another cgroup
+  trees N [--hold MS] [--pace-us U] root, shell and server, as npx makes them";
+
+fn main() -> ExitCode {
+    let mut arguments = Arguments(std::env::args().skip(1).collect());
+    match run(&mut arguments) {
+        Ok(code) => ExitCode::from(u8::try_from(code).unwrap_or(1)),
+        Err(error) => {
+            eprintln!("storm: {error}\n{USAGE}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run(arguments: &mut Arguments) -> io::Result<i32> {
+    if let Some(cgroup) = arguments.option::<PathBuf>("--cgroup")? {
+        enter(&cgroup)?;
+    }
+    let hold =
+        Duration::from_millis(arguments.option("--hold")?.unwrap_or(1_000)).min(load::LONGEST);
+    let pace =
+        Duration::from_micros(arguments.option("--pace-us")?.unwrap_or(0)).min(load::LONGEST);
+    let mode = arguments.next()?;
+    let n = |arguments: &mut Arguments| arguments.number().map(|n| n.min(load::MOST));
+    let tally = Tally::new()?;
+    match mode.as_str() {
+        // The programs that storms spawn.
+        "nothing" => return Ok(0),
+        "hold" => return Ok(exec::hold(Duration::from_millis(n(arguments)?))),
+        "tree-root" => return Ok(exec::tree_member("tree-shell", &arguments.next()?)),
+        "tree-shell" => return Ok(exec::tree_member("hold", &arguments.next()?)),
+        "forks" => {
+            let parallel = arguments.option("--parallel")?.unwrap_or(1);
+            fork::forks(tally, n(arguments)?, parallel);
+        }
+        "execs" => {
+            let how = if arguments.flag("--vfork") {
+                exec::How::Vfork
+            } else {
+                exec::How::Fork
+            };
+            exec::execs(tally, n(arguments)?, hold, pace, how)?;
+        }
+        "vfork" => {
+            for _ in 0..n(arguments)? {
+                exec::execs(tally, 1, Duration::ZERO, pace, exec::How::Vfork)?;
+            }
+        }
+        "bomb" => {
+            let seconds = arguments.option("--seconds")?.unwrap_or(5);
+            let lasts = Duration::from_secs(seconds).min(load::LONGEST);
+            let bounds = bomb::Bounds {
+                attempts: arguments
+                    .option("--attempts")?
+                    .unwrap_or(20_000)
+                    .min(load::MOST),
+                depth: u32::try_from(n(arguments)?).unwrap_or(u32::MAX).min(16),
+                until: Instant::now() + lasts,
+                hold,
+            };
+            bomb::explode(tally, bounds);
+        }
+        "threads" => thread::threads(tally, n(arguments)?),
+        "twin-exit" => thread::twin_exits(tally, n(arguments)?),
+        "thread-exec" => thread::thread_execs(tally, n(arguments)?)?,
+        "sleepers" => fork::sleepers(tally, n(arguments)?, hold, |pids| {
+            println!("{{\"ready\":{pids:?}}}");
+        }),
+        "into" => {
+            let cgroup: PathBuf = arguments
+                .option("--into")?
+                .ok_or_else(|| bad("--into PATH is missing"))?;
+            fork::into(tally, n(arguments)?, hold, &cgroup)?;
+        }
+        "trees" => exec::trees(tally, n(arguments)?, hold, pace)?,
+        other => return Err(bad(&format!("no storm is called {other:?}"))),
+    }
+    let report = tally.report(&mode);
+    println!(
+        "{}",
+        serde_json::to_string(&report).map_err(io::Error::other)?
+    );
+    Ok(i32::from(mode == "threads" && report.made < report.tried))
+}
+
+/// Moves this process, before it makes any other.
+fn enter(cgroup: &Path) -> io::Result<()> {
+    let procs = cgroup.join("cgroup.procs");
+    std::fs::write(&procs, "0").map_err(|error| {
+        io::Error::new(
+            error.kind(),
+            format!("cannot enter {}: {error}", procs.display()),
+        )
+    })
+}
+
+/// What is left of the command line.
+struct Arguments(Vec<String>);
+
+impl Arguments {
+    fn flag(&mut self, name: &str) -> bool {
+        let at = self.0.iter().position(|word| word == name);
+        at.is_some_and(|at| {
+            self.0.remove(at);
+            true
+        })
+    }
+
+    fn option<T: FromStr>(&mut self, name: &str) -> io::Result<Option<T>> {
+        let Some(at) = self.0.iter().position(|word| word == name) else {
+            return Ok(None);
+        };
+        let mut pair = self.0.drain(at..(at + 2).min(self.0.len())).skip(1);
+        let value = pair.next().and_then(|text| text.parse().ok());
+        value
+            .map(Some)
+            .ok_or_else(|| bad(&format!("{name} needs a value")))
+    }
+
+    fn next(&mut self) -> io::Result<String> {
+        if self.0.is_empty() {
+            return Err(bad("a word is missing"));
+        }
+        Ok(self.0.remove(0))
+    }
+
+    fn number(&mut self) -> io::Result<u64> {
+        let word = self.next()?;
+        word.parse()
+            .map_err(|_| bad(&format!("{word:?} is not a number")))
+    }
+}
+
+fn bad(what: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, what)
+}

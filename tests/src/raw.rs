@@ -1,0 +1,98 @@
+//! The system calls that std has not and a storm needs: fork without exec, clone3 into a cgroup,
+//! the end of one thread, memory that forks share. The crate's one file with unsafe code.
+#![expect(
+    unsafe_code,
+    reason = "raw process creation is what the storm is made of; nothing else here may use it"
+)]
+
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::sync::atomic::AtomicU64;
+
+use rustix::process::Pid;
+
+/// Words of memory that this process and all its forks share, zeroed, for as long as any lives.
+///
+/// # Errors
+/// The kernel's, where it has no page left.
+pub fn shared_words<const N: usize>() -> io::Result<&'static [AtomicU64; N]> {
+    // SAFETY: a fresh anonymous mapping, checked below, never unmapped; it is zeroed, page-aligned,
+    // large enough, and AtomicU64 is valid for any bits.
+    unsafe {
+        let page = libc::mmap(
+            std::ptr::null_mut(),
+            size_of::<[AtomicU64; N]>(),
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_SHARED | libc::MAP_ANONYMOUS,
+            -1,
+            0,
+        );
+        if page == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        Ok(&*page.cast::<[AtomicU64; N]>())
+    }
+}
+
+/// Forks; the child runs `body` and ends with its result, never returning from here.
+///
+/// Where this process has other threads, `body` must not allocate: one of them may have held the
+/// allocator's lock.
+///
+/// # Errors
+/// The kernel's: `EAGAIN` where the gate or a limit refuses.
+pub fn fork(body: impl FnOnce() -> i32) -> io::Result<Pid> {
+    // SAFETY: the child goes on in a copy of this address space and leaves it by _exit.
+    let pid = unsafe { libc::fork() };
+    in_child_or_parent(pid, body)
+}
+
+/// As [`fork`], but the child is born in another cgroup (`CLONE_INTO_CGROUP`, Linux 5.7), as
+/// runc's `docker exec` does where it can.
+///
+/// # Errors
+/// The kernel's.
+pub fn fork_into(cgroup: BorrowedFd<'_>, body: impl FnOnce() -> i32) -> io::Result<Pid> {
+    let mut arguments = libc::clone_args {
+        flags: guard_common::abi::CLONE_INTO_CGROUP,
+        pidfd: 0,
+        child_tid: 0,
+        parent_tid: 0,
+        exit_signal: u64::try_from(libc::SIGCHLD).unwrap_or(0),
+        stack: 0,
+        stack_size: 0,
+        tls: 0,
+        set_tid: 0,
+        set_tid_size: 0,
+        cgroup: u64::try_from(cgroup.as_raw_fd()).unwrap_or(u64::MAX),
+    };
+    // SAFETY: the structure has the size that is passed; without CLONE_VM this is a fork.
+    let pid = unsafe {
+        libc::syscall(
+            libc::SYS_clone3,
+            &raw mut arguments,
+            size_of::<libc::clone_args>(),
+        )
+    };
+    in_child_or_parent(i32::try_from(pid).unwrap_or(-1), body)
+}
+
+fn in_child_or_parent(pid: i32, body: impl FnOnce() -> i32) -> io::Result<Pid> {
+    if pid == 0 {
+        // A panic must not unwind into the copy of the parent's frames.
+        let code = std::panic::catch_unwind(std::panic::AssertUnwindSafe(body)).unwrap_or(101);
+        // SAFETY: ends this process; nothing of it is used afterwards.
+        unsafe { libc::_exit(code) }
+    }
+    if pid < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Pid::from_raw(pid).ok_or_else(|| io::Error::other("fork gave no pid"))
+}
+
+/// Ends the calling thread alone; the process lives on while it has others.
+pub fn exit_thread() -> ! {
+    // SAFETY: exit(2), not exit_group(2). What this thread owned is leaked, which is allowed.
+    unsafe { libc::syscall(libc::SYS_exit, 0) };
+    unreachable!("exit(2) does not return")
+}
