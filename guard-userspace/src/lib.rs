@@ -1,3 +1,4 @@
 //! The agent of metamcp-guard: follows the kernel side, decides, acts and reports.
 
+pub mod config;
 pub mod model;
