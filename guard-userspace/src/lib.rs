@@ -1,4 +1,5 @@
 //! The agent of metamcp-guard: follows the kernel side, decides, acts and reports.
 
 pub mod config;
+pub mod evidence;
 pub mod model;

@@ -1,0 +1,3 @@
+//! What the host says of itself: /proc and cgroups. Reading only.
+
+pub mod cgroup;
