@@ -3,3 +3,4 @@
 pub mod config;
 pub mod evidence;
 pub mod model;
+pub mod targets;
