@@ -1,6 +1,10 @@
 //! The agent of metamcp-guard: follows the kernel side, decides, acts and reports.
 
 pub mod config;
+pub mod engine;
 pub mod evidence;
 pub mod model;
-pub mod targets;
+pub mod policy;
+pub mod rails;
+pub mod sinks;
+pub mod state;

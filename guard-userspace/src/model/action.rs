@@ -1,7 +1,7 @@
 //! What is decided, and how it ended.
 
 use super::TargetId;
-use guard_common::GateLimits;
+use guard_common::{GateLimits, GateMode};
 
 /// Something the policy wants done. Nothing is done of it before the rails allow it.
 #[derive(Clone, Debug, PartialEq)]
@@ -88,4 +88,23 @@ pub enum OutcomeKind {
     Done,
     /// Not done: the error in words.
     Failed(String),
+    /// Not tried: why the rails refused it.
+    Refused(String),
+}
+
+/// Limits as an operator writes them: `400 processes, 60 spawns/s after 480 at once, by kill`.
+#[must_use]
+pub fn limits_in_words(limits: &GateLimits) -> String {
+    let mode = GateMode::from_u32(limits.mode).map_or("unknown", GateMode::name);
+    let cap = match limits.max_processes {
+        u64::MAX => "any number of processes".to_owned(),
+        cap => format!("{cap} processes"),
+    };
+    match 1_000_000_000_u64.checked_div(limits.token_ns) {
+        Some(rate) => format!(
+            "{cap}, {rate} spawns/s after {} at once, by {mode}",
+            limits.burst
+        ),
+        None => format!("{cap}, any rate, by {mode}"),
+    }
 }

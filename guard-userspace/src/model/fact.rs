@@ -112,3 +112,21 @@ pub enum FactKind {
         why: String,
     },
 }
+
+impl FactKind {
+    /// The value of `event` in the log.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::SpawnRate { .. } => "spawn_rate",
+            Self::Armed { .. } => "armed",
+            Self::Disarmed { .. } => "disarmed",
+            Self::Breach { .. } => "breach",
+            Self::Level { .. } => "level",
+            Self::Decision { .. } => "decision",
+            Self::Action { .. } => "action",
+            Self::LostEvents { .. } => "lost_events",
+            Self::GateMode { .. } => "gate_mode",
+        }
+    }
+}

@@ -8,11 +8,15 @@ pub mod fact;
 pub mod input;
 pub mod level;
 pub mod stamp;
+pub mod status;
 pub mod target;
+pub mod verdict;
 
-pub use action::{Action, Decision, Outcome, OutcomeKind, Reason, Tier};
+pub use action::{Action, Decision, Outcome, OutcomeKind, Reason, Tier, limits_in_words};
 pub use fact::{Fact, FactKind};
 pub use input::{Input, InputKind};
 pub use level::Level;
 pub use stamp::Stamp;
+pub use status::Status;
 pub use target::{CgroupId, ProcessKey, TargetId};
+pub use verdict::Verdict;

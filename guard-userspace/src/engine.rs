@@ -1,0 +1,228 @@
+//! One step: an input goes in, permits and facts come out. Agent, replay and simulation share it.
+
+use crate::config::{Mode, TargetConfig};
+use crate::model::{Decision, Fact, FactKind, Input, InputKind, Level, Outcome, OutcomeKind};
+use crate::model::{TargetId, Verdict, limits_in_words};
+use crate::policy;
+use crate::rails::{self, Permit};
+use crate::state::{Applied, TargetState};
+use std::collections::BTreeMap;
+
+/// All targets, and what is known of them.
+#[derive(Debug)]
+pub struct Engine {
+    mode: Mode,
+    targets: BTreeMap<TargetId, Target>,
+}
+
+/// One target: what is wanted and what is known.
+#[derive(Debug)]
+pub struct Target {
+    /// What the operator wants.
+    pub config: TargetConfig,
+    /// What is known.
+    pub state: TargetState,
+}
+
+impl Engine {
+    /// An engine without targets.
+    #[must_use]
+    pub const fn new(mode: Mode) -> Self {
+        Self {
+            mode,
+            targets: BTreeMap::new(),
+        }
+    }
+
+    /// Follows a target from now on. One of the same id is forgotten.
+    pub fn watch(&mut self, id: TargetId, config: TargetConfig) {
+        self.targets.insert(
+            id,
+            Target {
+                config,
+                state: TargetState::default(),
+            },
+        );
+    }
+
+    /// Forgets a target.
+    pub fn forget(&mut self, id: TargetId) {
+        self.targets.remove(&id);
+    }
+
+    /// A target.
+    #[must_use]
+    pub fn target(&self, id: TargetId) -> Option<&Target> {
+        self.targets.get(&id)
+    }
+
+    /// All targets, by id.
+    pub fn targets(&self) -> impl Iterator<Item = (TargetId, &Target)> {
+        self.targets.iter().map(|(id, target)| (*id, target))
+    }
+
+    /// Takes one input: what may be done now, and what is to be said. An input of an unknown target
+    /// changes nothing.
+    pub fn step(&mut self, input: &Input) -> (Vec<Permit>, Vec<Fact>) {
+        let Some(Target { config, state }) = self.targets.get_mut(&input.target) else {
+            return (Vec::new(), Vec::new());
+        };
+        let level = state.level();
+        let applied = state.apply(input);
+        let verdict = policy::decide(input.target, state, config, self.mode, input.at);
+        state.commit(&verdict);
+
+        let mut said = News {
+            about: input,
+            facts: Vec::new(),
+        };
+        said.lost(&applied);
+        said.event(state, &applied);
+        said.level(level, &verdict);
+        let permits = allow(verdict.decisions, self.mode, state, config, &mut said);
+        (permits, said.facts)
+    }
+}
+
+/// Asks the rails; a refusal is an outcome like any other.
+fn allow(
+    decisions: Vec<Decision>,
+    mode: Mode,
+    state: &mut TargetState,
+    config: &TargetConfig,
+    said: &mut News<'_>,
+) -> Vec<Permit> {
+    let at = said.about.at;
+    let mut permits = Vec::new();
+    for decision in decisions {
+        let (tier, reason) = (decision.tier.name(), decision.reason.name());
+        let (target, action) = (decision.target, decision.action.name());
+        let refused = match rails::check(decision, mode, state, config, at) {
+            Ok(permit) => {
+                permits.push(permit);
+                None
+            }
+            Err(refusal) => {
+                let kind = OutcomeKind::Refused(refusal.why.clone());
+                let kind = InputKind::Outcome(Outcome {
+                    action,
+                    limits: None,
+                    kind,
+                });
+                state.apply(&Input { at, target, kind });
+                Some(refusal.why)
+            }
+        };
+        said.say(FactKind::Decision {
+            tier,
+            action,
+            reason,
+            refused,
+        });
+    }
+    permits
+}
+
+/// The facts of one step.
+struct News<'a> {
+    about: &'a Input,
+    facts: Vec<Fact>,
+}
+
+impl News<'_> {
+    fn say(&mut self, kind: FactKind) {
+        self.facts.push(Fact {
+            at: self.about.at,
+            target: self.about.target,
+            kind,
+        });
+    }
+
+    fn lost(&mut self, applied: &Applied) {
+        if let Some((source, total)) = applied.lost {
+            self.say(FactKind::LostEvents { source, total });
+        }
+    }
+
+    fn level(&mut self, from: Level, verdict: &Verdict) {
+        if let Some(why) = &verdict.why {
+            self.say(FactKind::Level {
+                from,
+                to: verdict.level,
+                why: why.clone(),
+            });
+        }
+    }
+
+    /// What the input itself says.
+    fn event(&mut self, state: &TargetState, applied: &Applied) {
+        if let Some(stretch) = &applied.stretch {
+            self.say(FactKind::SpawnRate {
+                counts: stretch.counts,
+                excess: state.excess(),
+                level: state.level(),
+                mode: state.mode(),
+                cgroup: state.cgroup().map(|cgroup| cgroup.id),
+                seconds: stretch.seconds,
+            });
+        }
+        match self.about.kind.clone() {
+            InputKind::Breach {
+                limit,
+                verdict,
+                pid,
+                comm,
+                committed,
+                max_processes,
+            } => {
+                let first = applied.storm_began;
+                self.say(FactKind::Breach {
+                    limit,
+                    verdict,
+                    pid,
+                    comm,
+                    committed,
+                    max_processes,
+                    first,
+                });
+            }
+            InputKind::Gate { mode, proved, why } if applied.proof_changed => {
+                self.say(FactKind::GateMode { mode, proved, why });
+            }
+            InputKind::Up {
+                cgroup,
+                path,
+                adopted,
+                from_birth,
+            } => {
+                self.say(FactKind::Armed {
+                    cgroup,
+                    path,
+                    adopted,
+                    from_birth,
+                });
+            }
+            InputKind::Down { why } => self.say(FactKind::Disarmed { why }),
+            InputKind::Outcome(outcome) => self.say(ended(outcome)),
+            _ => {}
+        }
+    }
+}
+
+/// How an action ended, in words.
+fn ended(outcome: Outcome) -> FactKind {
+    let done = outcome.kind == OutcomeKind::Done;
+    let words = match (outcome.kind, outcome.limits) {
+        (OutcomeKind::Done, Some(limits)) => format!("in force: {}", limits_in_words(&limits)),
+        (OutcomeKind::Done, None) => "done".to_owned(),
+        (OutcomeKind::Failed(why) | OutcomeKind::Refused(why), _) => why,
+    };
+    FactKind::Action {
+        action: outcome.action,
+        outcome: words,
+        done,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,173 @@
+//! What the agent knows at one moment: `GET /api/v1/status`, `status` and `/metrics` are drawn from
+//! it. Field names are a contract; new ones may be added.
+
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// The agent and all its targets at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// Version of the agent.
+    pub version: String,
+    /// `enforce` or `observe`, as configured.
+    pub mode: String,
+    /// The agent's pid.
+    pub pid: u32,
+    /// Start of the agent, milliseconds since 1970 (UTC).
+    pub started_ms: i64,
+    /// When this was taken, milliseconds since 1970 (UTC).
+    pub taken_ms: i64,
+    /// Whether the kernel's events are being read.
+    pub sensing: bool,
+    /// Why `/healthz` says 503; empty while all is well.
+    pub problems: Vec<String>,
+    /// How the gate refuses, and whether that was shown.
+    pub gate: GateStatus,
+    /// What could not be observed, by place, apart from the targets' own.
+    pub lost_events: BTreeMap<String, u64>,
+    /// The kernel side's programs.
+    pub programs: Vec<ProgramStatus>,
+    /// In the order of the config.
+    pub targets: Vec<TargetStatus>,
+}
+
+/// How the gate refuses, and whether that was shown.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GateStatus {
+    /// `lsm`, `kill` or `observe`.
+    pub mode: String,
+    /// Whether the canary has shown that it refuses.
+    pub proved: bool,
+    /// Why this mode, in words.
+    pub why: String,
+}
+
+/// A kernel-side program's share of the machine.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProgramStatus {
+    /// Its name.
+    pub name: String,
+    /// Runs; 0 while the kernel keeps no statistics.
+    pub runs: u64,
+    /// Nanoseconds spent in them.
+    pub run_ns: u64,
+    /// Runs that the kernel left out because the program was running on that CPU already.
+    pub recursion_misses: u64,
+}
+
+/// One target.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct TargetStatus {
+    /// Its name, from the config.
+    pub name: String,
+    /// What it is, in words: `container metamcp`.
+    pub watches: String,
+    /// Whether its cgroup is there and counted.
+    pub armed: bool,
+    /// Its cgroup, while it is armed.
+    pub cgroup: Option<CgroupStatus>,
+    /// The level.
+    pub level: String,
+    /// Why that level; empty while it is normal.
+    pub level_why: String,
+    /// Counts since it was first armed.
+    pub counts: Counts,
+    /// Live processes beyond what is healthy.
+    pub excess: u64,
+    /// Slots taken below the cap.
+    pub committed: u64,
+    /// Spawns in the last second.
+    pub spawn_rate: u64,
+    /// The mode in force: `observe`, or what the canary proved.
+    pub mode: String,
+    /// The limits in force; `None` until they are.
+    pub limits: Option<LimitsStatus>,
+    /// The last action that was not done, in words.
+    pub failed_action: Option<String>,
+    /// Memory charged to it, where it could be read.
+    pub memory_bytes: Option<u64>,
+    /// Its memory limit; `None`: no limit.
+    pub memory_limit_bytes: Option<u64>,
+    /// What could not be observed of it, by place.
+    pub lost_events: BTreeMap<String, u64>,
+}
+
+/// A target's cgroup.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CgroupStatus {
+    /// Inode number of its directory.
+    pub id: u64,
+    /// Path below the v2 mount.
+    pub path: String,
+    /// Processes that were in it when it was armed.
+    pub adopted: u64,
+    /// Armed before its first process.
+    pub from_birth: bool,
+}
+
+/// Limits as an operator writes them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LimitsStatus {
+    /// Most live processes; `None`: no cap.
+    pub max_processes: Option<u64>,
+    /// Spawns per second in the long run; `None`: no limit.
+    pub spawn_rate: Option<u64>,
+    /// Spawns at once from a full bucket.
+    pub spawn_burst: u64,
+}
+
+/// A target's counts: gauges first, then totals. Meanings: `guard_common::TargetCounters`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(
+    missing_docs,
+    reason = "each is documented once, in guard_common::TargetCounters"
+)]
+pub struct Counts {
+    pub live: u64,
+    pub guests: u64,
+    pub tasks: u64,
+    pub trees: u64,
+    pub parked: u64,
+    pub condemned_now: u64,
+    pub peak_live: u64,
+    pub spawns: u64,
+    pub threads: u64,
+    pub execs: u64,
+    pub exits: u64,
+    pub denied: u64,
+    pub condemned: u64,
+    pub killed: u64,
+    pub would_refuse: u64,
+    pub entered: u64,
+    pub left: u64,
+    pub lost: u64,
+    pub sampled: u64,
+    pub table_full: u64,
+}
+
+impl From<guard_common::TargetCounters> for Counts {
+    fn from(c: guard_common::TargetCounters) -> Self {
+        Self {
+            live: c.live,
+            guests: c.guests,
+            tasks: c.tasks,
+            trees: c.trees,
+            parked: c.parked,
+            condemned_now: c.condemned_now,
+            peak_live: c.peak_live,
+            spawns: c.spawns,
+            threads: c.threads,
+            execs: c.execs,
+            exits: c.exits,
+            denied: c.denied,
+            condemned: c.condemned,
+            killed: c.killed,
+            would_refuse: c.would_refuse,
+            entered: c.entered,
+            left: c.left,
+            lost: c.lost,
+            sampled: c.sampled,
+            table_full: c.table_full,
+        }
+    }
+}

@@ -1,0 +1,18 @@
+//! What the policy makes of a target's state.
+
+use super::{Decision, Level, Stamp};
+
+/// The policy's answer to one input.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Verdict {
+    /// When it was reached.
+    pub at: Stamp,
+    /// The level that the figures alone ask for.
+    pub measured: Level,
+    /// The level in force: left later than it is entered.
+    pub level: Level,
+    /// Why, in words, where the level changes.
+    pub why: Option<String>,
+    /// What shall be done, before the rails have seen it.
+    pub decisions: Vec<Decision>,
+}

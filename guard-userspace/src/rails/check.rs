@@ -1,0 +1,56 @@
+//! The one way from a decision to an action.
+
+use crate::config::{Mode, TargetConfig};
+use crate::model::{Action, Decision, Stamp, TargetId, limits_in_words};
+use crate::state::TargetState;
+use guard_common::GateMode;
+
+/// Leave to act once. It cannot be made elsewhere, copied or stored.
+#[derive(Debug, PartialEq)]
+pub struct Permit {
+    decision: Decision,
+}
+
+impl Permit {
+    /// Of whom.
+    #[must_use]
+    pub const fn target(&self) -> TargetId {
+        self.decision.target
+    }
+
+    /// What.
+    #[must_use]
+    pub const fn action(&self) -> &Action {
+        &self.decision.action
+    }
+}
+
+/// Why a decision is not carried out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// In words for the operator.
+    pub why: String,
+}
+
+/// Allows a decision, or says why not.
+///
+/// # Errors
+/// In `observe` all that would change something is refused. Limits that refuse nothing pass: the
+/// kernel counts by them what it would have refused.
+pub fn check(
+    decision: Decision,
+    mode: Mode,
+    _state: &TargetState,
+    config: &TargetConfig,
+    _now: Stamp,
+) -> Result<Permit, Refusal> {
+    match (mode, &decision.action) {
+        (Mode::Observe, Action::Gate(limits)) if limits.mode != GateMode::Observe as u32 => {
+            let limits = limits_in_words(limits);
+            Err(Refusal {
+                why: format!("observe: would have held {} at {limits}", config.name),
+            })
+        }
+        (_, Action::Gate(_)) => Ok(Permit { decision }),
+    }
+}

@@ -1,0 +1,6 @@
+//! Where facts go.
+
+pub mod json;
+pub mod log;
+pub mod metrics;
+pub mod plain;
