@@ -1,6 +1,9 @@
 //! The agent of metamcp-guard: follows the kernel side, decides, acts and reports.
 
+pub mod agent;
+pub mod cli;
 pub mod config;
+pub mod doctor;
 pub mod engine;
 pub mod evidence;
 pub mod model;

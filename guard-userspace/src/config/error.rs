@@ -71,6 +71,14 @@ impl Problem {
         self
     }
 
+    /// The line it is on, from 1 on; `None`: it has no place.
+    #[must_use]
+    pub fn line(&self) -> Option<usize> {
+        let text = self.source_code.as_deref()?.inner();
+        let before = text.get(..self.places.first()?.start)?;
+        Some(before.matches('\n').count() + 1)
+    }
+
     /// What serde or the TOML parser found.
     pub(super) fn of_toml(error: &toml::de::Error, source: &Source) -> Self {
         let message = error.message();

@@ -1,0 +1,191 @@
+//! The command line: commands, options and the help that teaches them.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+/// Where the agent answers commands.
+pub const DEFAULT_SOCKET: &str = "/run/metamcp-guard/agent.sock";
+
+/// Where the configuration is looked for.
+pub const DEFAULT_CONFIG: &str = "/etc/metamcp-guard/config.toml";
+
+/// Limits how many processes a container can start, in the kernel, and says what it does.
+///
+/// The kernel counts every process of the guarded containers exactly and refuses the one too many
+/// at its fork, before it costs anything. The agent (`run`) sets the limits, follows what happens
+/// and reports it; the other commands ask the agent, or look at the host.
+#[derive(Debug, Parser)]
+#[command(
+    name = "metamcp-guard",
+    version,
+    max_term_width = 100,
+    subcommand_required = true,
+    arg_required_else_help = true,
+    after_help = "Exit codes: 0 good · 1 a check failed · 2 bad usage or configuration · \
+                  3 no permission · 4 target not found · 5 the kernel lacks what is needed · \
+                  6 another agent holds the gate\n\n\
+                  Examples:\n  \
+                  sudo metamcp-guard run --demo    see the gate hold a storm, in 20 seconds\n  \
+                  sudo metamcp-guard run           guard the container metamcp"
+)]
+pub struct Cli {
+    /// Where the agent answers: a Unix socket.
+    #[arg(long, global = true, value_name = "PATH", default_value = DEFAULT_SOCKET)]
+    pub socket: PathBuf,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Guard: count, limit and report until stopped.
+    ///
+    /// Without a configuration and without arguments the container `metamcp` is guarded with the
+    /// profile of its name; while it does not exist it is waited for. Needs root.
+    Run(Run),
+    /// Show targets, counts, levels and the gate's proved mode.
+    ///
+    /// Asks the running agent. Exits with 1 when a target is above warning, with 4 when no agent
+    /// answers.
+    Status(Status),
+    /// Check or show the configuration.
+    Config(Config),
+    /// Look at this host: what the guard needs, what is there, how to get the rest.
+    ///
+    /// Changes nothing. Exits with 1 when something is lacking; what is only unwise is a warning.
+    Doctor(Doctor),
+    /// Print completions for a shell.
+    #[command(after_help = "Examples:\n  \
+        metamcp-guard completions bash > /etc/bash_completion.d/metamcp-guard\n  \
+        metamcp-guard completions fish > ~/.config/fish/completions/metamcp-guard.fish")]
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual.
+    #[command(after_help = "Examples:\n  \
+        metamcp-guard man | man -l -                     read it\n  \
+        metamcp-guard man --dir /usr/local/share/man/man1   install a page for each command")]
+    Man {
+        /// Write a page for each command into this directory instead.
+        #[arg(long, value_name = "DIR")]
+        dir: Option<PathBuf>,
+    },
+}
+
+/// Options of `run`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    sudo metamcp-guard run --container web --container worker   guard two containers\n  \
+    sudo metamcp-guard run --observe --log-format json          count only, one JSON line a second")]
+pub struct Run {
+    /// The file and the targets.
+    #[command(flatten)]
+    pub config: ConfigFile,
+    /// Guard this container, by name or id, instead of the file's targets. May be repeated.
+    ///
+    /// It need not exist yet. Profile generic: at most 400 processes, 60 spawns a second; the
+    /// container `metamcp` has the profile of its name.
+    #[arg(long = "container", value_name = "NAME")]
+    pub containers: Vec<String>,
+    /// Guard this cgroup, descendants included, instead of the file's targets. May be repeated.
+    ///
+    /// An absolute path below the mount of cgroup v2. It need not exist yet.
+    #[arg(long = "cgroup", value_name = "PATH")]
+    pub cgroups: Vec<PathBuf>,
+    /// Change nothing: count, and say what would have been refused.
+    #[arg(long)]
+    pub observe: bool,
+    /// Show the gate at work on a storm of its own, for 20 seconds, and leave nothing behind.
+    #[arg(long, conflicts_with_all = ["config", "containers", "cgroups", "observe", "log_format"])]
+    pub demo: bool,
+    /// How the log is written.
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t = LogFormat::Text)]
+    pub log_format: LogFormat,
+}
+
+/// How the log is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For reading.
+    Text,
+    /// One JSON object a line, for programs.
+    Json,
+}
+
+/// Options of `status`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    sudo metamcp-guard status\n  \
+    sudo metamcp-guard status --json | jq '.targets[].live'")]
+pub struct Status {
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// The commands of `config`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    metamcp-guard config check\n  \
+    metamcp-guard config show --config draft.toml > complete.toml")]
+pub struct Config {
+    /// Which.
+    #[command(subcommand)]
+    pub command: ConfigCommand,
+}
+
+/// What to do with the configuration.
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Say whether the configuration is right: every mistake with its line, cause and fix.
+    ///
+    /// Exits with 2 when it is not. Limits that are allowed but break what runs under them (pids,
+    /// nproc) are warned of.
+    #[command(after_help = "Examples:\n  \
+        metamcp-guard config check\n  \
+        metamcp-guard config check --config draft.toml")]
+    Check(ConfigCheck),
+    /// Print the configuration that holds: the profile's values with the file's over them.
+    ///
+    /// As TOML it is a configuration file that means the same. Secrets are masked.
+    #[command(after_help = "Examples:\n  \
+        metamcp-guard config show                              the defaults, or /etc/metamcp-guard's\n  \
+        metamcp-guard config show --json | jq '.target[].gate'")]
+    Show(ConfigCheck),
+}
+
+/// Options of `config check` and `config show`.
+#[derive(Debug, Args)]
+pub struct ConfigCheck {
+    /// The file.
+    #[command(flatten)]
+    pub config: ConfigFile,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Options of `doctor`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    sudo metamcp-guard doctor\n  \
+    sudo metamcp-guard doctor --json | jq '.checks[] | select(.verdict != \"ok\")'")]
+pub struct Doctor {
+    /// The file.
+    #[command(flatten)]
+    pub config: ConfigFile,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Where the configuration is.
+#[derive(Clone, Debug, Args)]
+pub struct ConfigFile {
+    /// The configuration file. [default: /etc/metamcp-guard/config.toml, if it is there]
+    #[arg(long = "config", value_name = "FILE", id = "config")]
+    pub path: Option<PathBuf>,
+}

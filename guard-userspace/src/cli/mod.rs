@@ -1,0 +1,38 @@
+//! The command line: parses it, runs the command, makes the exit code.
+
+pub mod args;
+mod config;
+pub mod exit;
+pub mod load;
+mod manual;
+pub mod out;
+mod run;
+pub mod status;
+
+pub use args::Cli;
+pub use exit::{Code, Failure};
+
+use crate::doctor;
+use args::{Command, ConfigCommand};
+
+/// Does what the command line says.
+///
+/// # Errors
+/// Why it could not, or what it found, with the exit code.
+pub fn dispatch(cli: &Cli) -> Result<(), Failure> {
+    match &cli.command {
+        Command::Run(options) => run::run(options, &cli.socket),
+        Command::Status(options) => status::run(options, &cli.socket),
+        Command::Config(config) => match &config.command {
+            ConfigCommand::Check(options) => config::check(options),
+            ConfigCommand::Show(options) => config::show(options),
+        },
+        Command::Doctor(options) => doctor::run(options),
+        Command::Completions { shell } => manual::completions(*shell),
+        Command::Man { dir: Some(dir) } => manual::write_pages(dir),
+        Command::Man { dir: None } => manual::print_page(),
+    }
+}
+
+#[cfg(test)]
+mod tests;
