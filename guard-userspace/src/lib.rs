@@ -11,3 +11,4 @@ pub mod policy;
 pub mod rails;
 pub mod sinks;
 pub mod state;
+pub mod targets;
