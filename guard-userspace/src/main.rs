@@ -2,9 +2,14 @@
 
 use clap::Parser;
 use guard_userspace::cli::{self, Cli, Code};
+use guard_userspace::demo::Program;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    // The demo's storm is made of this binary under other names.
+    if let Some(program) = Program::of(std::env::args_os()) {
+        return program.run();
+    }
     match cli::dispatch(&Cli::parse()) {
         Ok(()) => Code::Good.into(),
         Err(failure) => {

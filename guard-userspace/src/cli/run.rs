@@ -5,10 +5,14 @@ use super::exit::{Failure, print_problems};
 use super::load;
 use crate::agent;
 use crate::config::Mode;
+use crate::demo;
 use std::path::Path;
 
 /// Guards until stopped.
 pub(super) fn run(options: &Run, socket: &Path) -> Result<(), Failure> {
+    if options.demo {
+        return demo::run();
+    }
     let loaded = load::load(&options.config)?;
     print_problems(&loaded.checked.warnings);
     let config = loaded.checked.config;

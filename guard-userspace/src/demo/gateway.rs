@@ -1,0 +1,82 @@
+//! The gateway that leaks: for each session it starts three servers, and it never ends one.
+
+use std::process::{Child, ExitCode};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+
+use super::part;
+
+/// The servers of a session.
+pub const SERVERS: [&str; 3] = [
+    "@modelcontextprotocol/server-memory",
+    "@modelcontextprotocol/server-filesystem",
+    "@modelcontextprotocol/server-everything",
+];
+
+/// What the gateway saw, as MetaMCP would have: printed by it at its end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Seen {
+    /// Sessions that came.
+    pub sessions: u64,
+    /// Servers it tried to start.
+    pub asked: u64,
+    /// Spawns that failed with EAGAIN: "try again later".
+    pub refused: u64,
+    /// Servers that died by a signal: to a gateway, crashes.
+    pub killed: u64,
+    /// Servers that ended by themselves because a part of them could not start.
+    pub broken: u64,
+    /// Servers alive at the end.
+    pub alive: u64,
+}
+
+/// Moves into `cgroup` and runs for `seconds` there, a session each `every_ms`. Prints what it saw
+/// and stays, with all its servers, until its standard input ends.
+pub fn run(every_ms: &str, seconds: &str, cgroup: &str) -> ExitCode {
+    if std::fs::write(format!("{cgroup}/cgroup.procs"), "0").is_err() {
+        return ExitCode::FAILURE;
+    }
+    let (Ok(every_ms), Ok(seconds)) = (every_ms.parse::<u64>(), seconds.parse::<u64>()) else {
+        return ExitCode::from(2);
+    };
+    let until = Instant::now() + Duration::from_secs(seconds).min(part::LONGEST);
+    let every = Duration::from_millis(every_ms.max(50));
+    let mut seen = Seen::default();
+    let mut servers: Vec<Child> = Vec::new();
+    while Instant::now() < until {
+        seen.sessions += 1;
+        for package in SERVERS {
+            seen.asked += 1;
+            match part::spawn_server(package) {
+                Ok(server) => servers.push(server),
+                Err(_) => seen.refused += 1,
+            }
+        }
+        thread::sleep(every);
+        servers.retain_mut(|server| still_there(server, &mut seen));
+    }
+    servers.retain_mut(|server| still_there(server, &mut seen));
+    seen.alive = u64::try_from(servers.len()).unwrap_or(u64::MAX);
+    match serde_json::to_string(&seen) {
+        Ok(line) => println!("{line}"),
+        Err(_) => return ExitCode::FAILURE,
+    }
+    part::until_stdin_ends();
+    ExitCode::SUCCESS
+}
+
+fn still_there(server: &mut Child, seen: &mut Seen) -> bool {
+    match server.try_wait() {
+        Ok(Some(status)) if status.code().is_none() => {
+            seen.killed += 1;
+            false
+        }
+        Ok(Some(_)) => {
+            seen.broken += 1;
+            false
+        }
+        Ok(None) | Err(_) => true,
+    }
+}
