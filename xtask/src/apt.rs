@@ -1,6 +1,7 @@
 //! Debian packages: said first with the reason, installed only where missing and only by root.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Result, bail};
@@ -52,6 +53,27 @@ pub fn ensure(packages: &[&str], why: &str) -> Result<()> {
         step::quietly("apt-get update", apt().arg("update"))?;
         install(&missing)
     })
+}
+
+/// As [`ensure`] for programs, each with the package that has it: a program that is in PATH already,
+/// wherever it came from, is left alone.
+pub fn ensure_programs(programs: &[(&str, &str)], why: &str) -> Result<()> {
+    let missing: Vec<&str> = programs
+        .iter()
+        .filter(|(program, _)| in_path(program).is_none())
+        .map(|(_, package)| *package)
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    ensure(&missing, why)
+}
+
+/// The file of that name in PATH.
+pub fn in_path(name: &str) -> Option<PathBuf> {
+    std::env::split_paths(&std::env::var_os("PATH")?)
+        .map(|folder| folder.join(name))
+        .find(|file| file.is_file())
 }
 
 /// Those of the packages that are not installed.

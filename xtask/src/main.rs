@@ -3,8 +3,12 @@
 mod agent;
 mod apt;
 mod bpf;
+mod lines;
+mod lint;
 mod run;
 mod step;
+mod test;
+mod tidy;
 mod toolchain;
 mod vm;
 mod workspace;
@@ -30,6 +34,17 @@ enum Command {
     /// Build everything (release) and run the agent as root, through sudo where need be.
     #[command(after_help = "Examples:\n  cargo xtask run\n  cargo xtask run -- --demo")]
     Run(run::Options),
+    /// Run the test suites and close with one verdict.
+    #[command(after_help = "Examples:\n  cargo xtask test\n  cargo xtask test host kernel")]
+    Test(test::Options),
+    /// Check format, lints on both sides of the kernel boundary, documentation and licences.
+    #[command(
+        after_help = "Examples:\n  cargo xtask lint\n  cargo xtask build && cargo xtask lint"
+    )]
+    Lint,
+    /// Check the rules that no compiler holds: who uses whom, what stays pure, sizes.
+    #[command(after_help = "Examples:\n  cargo xtask tidy\n  cargo xtask test tidy")]
+    Tidy,
     /// Run one command on a kernel of Debian's, in a virtual machine.
     #[command(
         after_help = "Examples:\n  cargo xtask vm -- metamcp-guard run --demo\n  cargo xtask vm --kernel 6.12 --lsm lockdown,yama -- cat /sys/kernel/security/lsm"
@@ -55,10 +70,28 @@ fn dispatch(command: Command) -> Result<ExitCode> {
             step::say(&format!("built {}", path.display()));
         }
         Command::Run(options) => run::run(options)?,
+        Command::Test(options) => return test::run(&options),
+        Command::Lint => return checked(lint::run),
+        Command::Tidy => return checked(tidy::run),
         Command::Vm(options) => {
             let code = vm::main(&options)?;
             return Ok(ExitCode::from(u8::try_from(code).unwrap_or(1)));
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// A check that is a suite too, on its own.
+fn checked(run: impl FnOnce() -> Result<test::Tally>) -> Result<ExitCode> {
+    let tally = run()?;
+    tally
+        .failures
+        .iter()
+        .for_each(|what| println!("FAILED: {what}"));
+    println!("{}", tally.sums());
+    Ok(if tally.failed == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }

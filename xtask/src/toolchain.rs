@@ -80,6 +80,15 @@ impl Toolchain {
         command
     }
 
+    /// Clippy over the kernel side, with warnings as errors.
+    pub fn clippy(&self) -> Result<()> {
+        if let Self::Debian { .. } = self {
+            debian::install_clippy()?;
+        }
+        let mut command = self.cargo("clippy");
+        crate::step::run(command.args(["--quiet", "--", "-D", "warnings"]))
+    }
+
     /// What it is, for people.
     pub fn describe(&self) -> String {
         match self {
@@ -106,11 +115,4 @@ fn flags(linker: &std::path::Path) -> String {
         std::env::consts::ARCH,
         linker.display()
     )
-}
-
-/// The file of that name in PATH.
-fn in_path(name: &str) -> Option<PathBuf> {
-    std::env::split_paths(&std::env::var_os("PATH")?)
-        .map(|folder| folder.join(name))
-        .find(|file| file.is_file())
 }

@@ -57,8 +57,8 @@ pub fn main(options: &Options) -> Result<i32> {
 /// No kernel or QEMU can be had, or the machine gave no verdict: panicked, hung or timed out. A
 /// command that fails is no error: its exit code says so.
 pub fn run(options: &Options, each: &mut dyn FnMut(Line<'_>)) -> Result<Ended> {
-    apt::ensure(
-        &["qemu-system-x86"],
+    apt::ensure_programs(
+        &[("qemu-system-x86_64", "qemu-system-x86")],
         "running a kernel of our choice in a virtual machine",
     )?;
     let kernel = kernel::ensure(&options.kernel)?;

@@ -81,9 +81,22 @@ fn install_linker() -> Result<()> {
     Ok(())
 }
 
-/// `cargo VERB` with Debian's compiler; it is a stable one that must accept what the BPF target needs.
+/// Makes sure of the clippy that belongs to this compiler: rustup's cannot read its `core`.
+pub fn install_clippy() -> Result<()> {
+    apt::ensure(&["rust-web-clippy"], "clippy on the kernel side")
+}
+
+/// `cargo VERB` with Debian's compiler; it is a stable one that must accept what the BPF target
+/// needs.
 pub fn cargo(verb: &str) -> Command {
-    let mut command = workspace::cargo();
+    let mut command = match verb {
+        "clippy" => {
+            let mut clippy = Command::new("/usr/bin/cargo-clippy");
+            clippy.env("CARGO", workspace::cargo().get_program());
+            clippy
+        }
+        _ => workspace::cargo(),
+    };
     command
         .arg(verb)
         .env("RUSTC", RUSTC)

@@ -6,11 +6,11 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::step;
+use crate::{apt, step};
 
 /// The linker, if nightly, its `rust-src` and `bpf-linker` are all here.
 pub fn present() -> Option<PathBuf> {
-    let linker = super::in_path("bpf-linker")?;
+    let linker = apt::in_path("bpf-linker")?;
     let mut query = Command::new("rustup");
     query
         .args(["run", "nightly", "rustc", "--print", "sysroot"])

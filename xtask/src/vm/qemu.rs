@@ -4,14 +4,14 @@
 //! and at the end the verdict, so that no kernel message can tear a line of it.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
+use crate::lines::follow;
 use crate::workspace;
 
 /// `vm-init` prints it first: from here on a failure is ours, not TCG's.
@@ -211,23 +211,6 @@ impl Drop for Running {
             let _ = self.0.wait();
         }
     }
-}
-
-/// Reads lines on a thread of its own, so that waiting for one can end at a deadline.
-fn follow(from: impl Read + Send + 'static) -> Receiver<String> {
-    let (sender, receiver) = mpsc::channel();
-    std::thread::spawn(move || {
-        for line in BufReader::new(from).split(b'\n') {
-            let Ok(line) = line else { return };
-            let line = String::from_utf8_lossy(&line)
-                .trim_end_matches('\r')
-                .to_owned();
-            if sender.send(line).is_err() {
-                return;
-            }
-        }
-    });
-    receiver
 }
 
 /// The exit code in the last line of `vm-init`.

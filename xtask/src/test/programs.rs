@@ -1,0 +1,195 @@
+//! Running test programs: through cargo, straight, or in a virtual machine.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+
+use crate::test::suites::{Binary, Machine};
+use crate::test::tally::Tally;
+use crate::{agent, apt, lines, step, vm, workspace};
+
+/// Where a test program finds the agent.
+const AGENT: &str = "GUARD_AGENT";
+
+/// Everything below this may take: the host's tests.
+const HOST_LIMIT: Duration = Duration::from_secs(15 * 60);
+
+/// Unit, property and documentation tests of the host crates. Not the test programs of
+/// `guard-tests`: those are suites of their own.
+pub fn host() -> Result<Tally> {
+    let mut tally = Tally::default();
+    // All at once, so that cargo builds what they share with one set of features.
+    let mut units = workspace::cargo();
+    units.args([
+        "test",
+        "--no-fail-fast",
+        "--workspace",
+        "--exclude",
+        "guard-ebpf",
+    ]);
+    through_cargo(units.args(["--lib", "--bins"]), "unit tests", &mut tally)?;
+    let mut examples = workspace::cargo();
+    examples.args(["test", "--no-fail-fast", "--doc"]);
+    examples.args(["--package", "guard-common", "--package", "guard-userspace"]);
+    through_cargo(&mut examples, "examples in the documentation", &mut tally)?;
+    Ok(tally)
+}
+
+fn through_cargo(command: &mut Command, name: &str, tally: &mut Tally) -> Result<()> {
+    let mut one = Tally::default();
+    let status = lines::stream(command, HOST_LIMIT, &mut |line| {
+        println!("{line}");
+        one.line(line);
+    })?;
+    one.ended(name, status.map(|status| status.success()));
+    tally.add(&one);
+    Ok(())
+}
+
+/// A test program of `guard-tests`, here or in its machine.
+pub fn binary(suite: &Binary) -> Result<Tally> {
+    if suite.machine.is_none() && !rustix::process::geteuid().is_root() {
+        let mut tally = Tally::default();
+        tally.skip("cannot here: needs root for cgroups and BPF; run it through sudo");
+        return Ok(tally);
+    }
+    apt::ensure_programs(suite.programs, "this suite")?;
+    let built = build(suite.test)?;
+    let mut tally = Tally::default();
+    let success = match &suite.machine {
+        None => here(&built, suite, &mut tally)?,
+        Some(machine) => in_machine(&built, suite, machine, &mut tally)?,
+    };
+    tally.ended(suite.test, success);
+    Ok(tally)
+}
+
+fn here(built: &Built, suite: &Binary, tally: &mut Tally) -> Result<Option<bool>> {
+    let agent = agent::build(&agent::Options::release(None))?;
+    let mut command = Command::new(&built.program);
+    command.current_dir(workspace::root().join("tests"));
+    command
+        .env(AGENT, agent)
+        .envs(suite.environment.iter().copied());
+    let status = lines::stream(&mut command, suite.timeout, &mut |line| {
+        println!("{line}");
+        tally.line(line);
+    })?;
+    Ok(status.map(|status| status.success()))
+}
+
+fn in_machine(
+    built: &Built,
+    suite: &Binary,
+    machine: &Machine,
+    tally: &mut Tally,
+) -> Result<Option<bool>> {
+    let name = built
+        .program
+        .file_name()
+        .context("a test program without a name")?
+        .to_string_lossy();
+    let mut env: Vec<String> = suite
+        .environment
+        .iter()
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect();
+    env.push(format!("{AGENT}=/payload/metamcp-guard"));
+    let mut payload = vec![built.program.clone()];
+    payload.extend(built.helpers.iter().cloned());
+    let options = vm::Options {
+        kernel: machine.kernel.to_owned(),
+        append: String::new(),
+        lsm: machine.lsm.map(str::to_owned),
+        payload,
+        env,
+        timeout: suite.timeout.as_secs(),
+        command: vec![format!("/payload/{name}")],
+    };
+    let ended = vm::run(&options, &mut |line| match line {
+        vm::Line::Output(text) => {
+            println!("{text}");
+            tally.line(text);
+        }
+        vm::Line::Notice(text) => step::say(text),
+    })?;
+    Ok(Some(ended.code == 0))
+}
+
+/// A test program and the programs that it starts: the agent and the storms.
+#[derive(Debug, PartialEq, Eq)]
+struct Built {
+    program: PathBuf,
+    helpers: Vec<PathBuf>,
+}
+
+/// Builds a test program statically, so that the same file runs here and in a machine.
+fn build(test: &str) -> Result<Built> {
+    apt::ensure(&["libc6-dev"], "linking test programs statically")?;
+    let mut cargo = workspace::cargo();
+    cargo.args([
+        "test",
+        "--no-run",
+        "--package",
+        "guard-tests",
+        "--test",
+        test,
+    ]);
+    cargo.args(["--message-format", "json-render-diagnostics"]);
+    agent::statically(&mut cargo);
+    let messages = step::output(&mut cargo)?;
+    built(&messages, test)
+        .with_context(|| format!("cargo built no program for tests/tests/{test}.rs"))
+}
+
+/// The program of that name in cargo's messages, and the other programs beside it.
+fn built(messages: &str, test: &str) -> Option<Built> {
+    let programs: Vec<(String, String, PathBuf)> = messages
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+        .filter_map(|message| {
+            let target = message.get("target")?;
+            let kind = target.get("kind")?.get(0)?.as_str()?.to_owned();
+            let name = target.get("name")?.as_str()?.to_owned();
+            Some((
+                kind,
+                name,
+                PathBuf::from(message.get("executable")?.as_str()?),
+            ))
+        })
+        .collect();
+    let (_, _, program) = programs
+        .iter()
+        .find(|(kind, name, _)| kind == "test" && name == test)?;
+    let helpers = programs
+        .iter()
+        .filter(|(kind, ..)| kind == "bin")
+        .map(|(_, _, path)| path.clone());
+    Some(Built {
+        program: program.clone(),
+        helpers: helpers.collect(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_test_program_and_its_helpers_are_found_among_cargos_messages() {
+        let messages = r#"{"reason":"compiler-artifact","target":{"kind":["lib"],"name":"kernel"},"executable":null}
+not json
+{"reason":"compiler-artifact","target":{"kind":["bin"],"name":"storm"},"executable":"/t/storm"}
+{"reason":"compiler-artifact","target":{"kind":["test"],"name":"kernel"},"executable":"/t/kernel-1"}
+{"reason":"build-finished","success":true}"#;
+        let expected = Built {
+            program: PathBuf::from("/t/kernel-1"),
+            helpers: vec![PathBuf::from("/t/storm")],
+        };
+        assert_eq!(built(messages, "kernel"), Some(expected));
+        assert_eq!(built(messages, "docker"), None);
+    }
+}

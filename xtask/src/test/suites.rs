@@ -1,0 +1,112 @@
+//! The suites, in the order in which they run: the quickest verdict first.
+
+use std::time::Duration;
+
+/// One suite of `cargo xtask test`.
+pub struct Suite {
+    /// Its name on the command line and in the verdict.
+    pub name: &'static str,
+    /// What it shows.
+    pub about: &'static str,
+    /// How it runs.
+    pub kind: Kind,
+}
+
+/// How a suite runs.
+pub enum Kind {
+    /// `cargo xtask lint`.
+    Lint,
+    /// `cargo xtask tidy`.
+    Tidy,
+    /// Unit, property and documentation tests of all host crates.
+    Host,
+    /// A test binary of `guard-tests`.
+    Binary(Binary),
+}
+
+/// A test binary of `guard-tests`, and where it runs.
+pub struct Binary {
+    /// `tests/tests/NAME.rs`.
+    pub test: &'static str,
+    /// Programs that it needs beside the toolchain, each with its Debian package.
+    pub programs: &'static [(&'static str, &'static str)],
+    /// Variables of its environment.
+    pub environment: &'static [(&'static str, &'static str)],
+    /// Runs in a virtual machine instead of here.
+    pub machine: Option<Machine>,
+    /// Given up after that.
+    pub timeout: Duration,
+}
+
+/// A virtual machine for a suite.
+pub struct Machine {
+    /// Debian's kernel.
+    pub kernel: &'static str,
+    /// Its `lsm=`; Debian's own list where there is none.
+    pub lsm: Option<&'static str>,
+}
+
+/// All suites.
+pub const SUITES: &[Suite] = &[
+    Suite {
+        name: "lint",
+        about: "format, clippy on both sides of the kernel boundary, rustdoc, licences",
+        kind: Kind::Lint,
+    },
+    Suite {
+        name: "tidy",
+        about: "the rules that no compiler holds: who uses whom, what stays pure",
+        kind: Kind::Tidy,
+    },
+    Suite {
+        name: "host",
+        about: "unit, property and documentation tests",
+        kind: Kind::Host,
+    },
+    Suite {
+        name: "kernel",
+        about: "counting and gate on this machine's kernel",
+        kind: Kind::Binary(Binary {
+            environment: &[("GUARD_EXPECT_MODE", "kill")],
+            ..KERNEL
+        }),
+    },
+    Suite {
+        name: "vm-6.12-lsm",
+        about: "the same on Debian's 6.12, where BPF may refuse a fork",
+        kind: Kind::Binary(Binary {
+            environment: &[("GUARD_EXPECT_MODE", "lsm")],
+            machine: Some(Machine {
+                kernel: "6.12",
+                lsm: None,
+            }),
+            ..KERNEL
+        }),
+    },
+    Suite {
+        name: "vm-6.12-nolsm",
+        about: "the same booted without bpf in lsm=: its programs load, attach and never run",
+        kind: Kind::Binary(Binary {
+            environment: &[("GUARD_EXPECT_MODE", "kill")],
+            machine: Some(Machine {
+                kernel: "6.12",
+                lsm: Some("lockdown,yama"),
+            }),
+            ..KERNEL
+        }),
+    },
+];
+
+/// The kernel tests, wherever they run.
+const KERNEL: Binary = Binary {
+    test: "kernel",
+    programs: &[],
+    environment: &[],
+    machine: None,
+    timeout: Duration::from_secs(5 * 60),
+};
+
+/// The suite of that name.
+pub fn find(name: &str) -> Option<&'static Suite> {
+    SUITES.iter().find(|suite| suite.name == name)
+}
