@@ -86,8 +86,8 @@ fn has_label(container: &Container, label: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::container::Standing;
     use super::*;
+    use crate::targets::container::Standing;
 
     const A: &str = "aaaa157d2ba2914185d411be32014bbdeb2ddab0f25962fe872724ab0599a46d";
     const B: &str = "aabb157d2ba2914185d411be32014bbdeb2ddab0f25962fe872724ab0599a46d";

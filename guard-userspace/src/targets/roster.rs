@@ -200,8 +200,8 @@ fn lost(target: &Target, said: &Said, containers: &BTreeMap<String, Container>) 
 
 #[cfg(test)]
 mod tests {
-    use super::super::Found;
     use super::*;
+    use crate::targets::Found;
 
     const A: &str = "aaaa157d2ba2914185d411be32014bbdeb2ddab0f25962fe872724ab0599a46d";
     const B: &str = "aabb157d2ba2914185d411be32014bbdeb2ddab0f25962fe872724ab0599a46d";
