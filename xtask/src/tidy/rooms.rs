@@ -106,7 +106,8 @@ fn used_room(path: &Path, top: bool) -> Option<&str> {
 fn may_use(room: &str, used: &str) -> Option<bool> {
     match room {
         "agent" => Some(true),
-        "main" => Some(used == "cli"),
+        // The demonstration's storms are this program again, before any command line is read.
+        "main" => Some(["cli", "demo"].contains(&used)),
         _ if ALL_BUT_ACTIONS.contains(&room) => {
             Some(used != "actions" && (used != "agent" || room == "cli"))
         }
