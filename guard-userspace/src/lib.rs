@@ -1,6 +1,7 @@
 //! The agent of metamcp-guard: follows the kernel side, decides, acts and reports.
 
 pub mod agent;
+pub mod api;
 pub mod cli;
 pub mod config;
 pub mod demo;

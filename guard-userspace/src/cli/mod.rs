@@ -1,6 +1,7 @@
 //! The command line: parses it, runs the command, makes the exit code.
 
 pub mod args;
+pub mod client;
 mod config;
 pub mod exit;
 pub mod load;

@@ -1,14 +1,154 @@
-//! `status`. A place-holder until the agent's branch lands.
+//! `status`: what the running agent knows, for people or as JSON.
 
-use super::args::Status;
+use super::args::Status as Options;
 use super::exit::{Code, Failure};
+use super::{client, out};
+use crate::model::status::{GateStatus, Status, TargetStatus};
+use anyhow::Context;
 use std::path::Path;
 
 /// Shows what the agent knows.
 ///
 /// # Errors
-/// No agent answers.
-pub fn run(_options: &Status, socket: &Path) -> Result<(), Failure> {
-    let error = anyhow::anyhow!("no agent answers at {}", socket.display());
-    Err(Failure::new(Code::NotFound, error))
+/// No agent answers; or ([`Code::CheckFailed`], said already) a target is above warning.
+pub fn run(options: &Options, socket: &Path) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the asynchronous runtime")?;
+    let body = runtime.block_on(client::get(socket, "/api/v1/status"))?;
+    let status: Status = serde_json::from_slice(&body)
+        .context("the agent's answer is no status: is it of another version?")?;
+    if options.json {
+        out::json(&status)?;
+    } else {
+        out::print(&table(&status))?;
+    }
+    if status.targets.iter().any(is_above_warning) {
+        return Err(Failure::said(Code::CheckFailed));
+    }
+    Ok(())
 }
+
+fn is_above_warning(target: &TargetStatus) -> bool {
+    !matches!(target.level.as_str(), "normal" | "warning")
+}
+
+const HEADS: [&str; 10] = [
+    "TARGET", "LEVEL", "LIVE", "CAP", "TASKS", "SPAWN/S", "SPAWNS", "DENIED", "KILLED", "MODE",
+];
+
+/// The status as lines for a terminal.
+fn table(status: &Status) -> String {
+    let mut rows = vec![HEADS.map(str::to_owned)];
+    rows.extend(status.targets.iter().map(row));
+    let mut text = format!(
+        "metamcp-guard {} (pid {}), {}, {}\n",
+        status.version,
+        status.pid,
+        status.mode,
+        gate(&status.gate)
+    );
+    for problem in &status.problems {
+        text.push_str(&format!("! {problem}\n"));
+    }
+    text.push('\n');
+    let widths = widths(&rows);
+    for row in &rows {
+        let cells = row
+            .iter()
+            .zip(widths)
+            .enumerate()
+            .map(|(column, (cell, width))| {
+                // Names to the left, figures to the right.
+                match column {
+                    0 | 1 | 9 => format!("{cell:<width$}"),
+                    _ => format!("{cell:>width$}"),
+                }
+            });
+        text.push_str(cells.collect::<Vec<_>>().join("  ").trim_end());
+        text.push('\n');
+    }
+    for target in &status.targets {
+        for note in notes(target) {
+            text.push_str(&format!("\n{}: {note}", target.name));
+        }
+    }
+    text.trim_end().to_owned() + "\n"
+}
+
+fn gate(gate: &GateStatus) -> String {
+    let proved = if gate.proved { "proved" } else { "NOT PROVED" };
+    format!("gate {} {proved}: {}", gate.mode, gate.why)
+}
+
+fn row(target: &TargetStatus) -> [String; 10] {
+    let counts = &target.counts;
+    let cap = target
+        .limits
+        .as_ref()
+        .and_then(|limits| limits.max_processes);
+    let figures = [
+        Some(counts.live),
+        cap,
+        Some(counts.tasks),
+        Some(target.spawn_rate),
+        Some(counts.spawns),
+        Some(counts.denied),
+        Some(counts.killed),
+    ];
+    let [live, cap, tasks, rate, spawns, denied, killed] =
+        figures.map(|figure| figure.map_or_else(|| "-".to_owned(), |n| n.to_string()));
+    let level = if target.armed {
+        &target.level
+    } else {
+        "waiting"
+    };
+    [
+        target.name.clone(),
+        level.to_owned(),
+        live,
+        cap,
+        tasks,
+        rate,
+        spawns,
+        denied,
+        killed,
+        target.mode.clone(),
+    ]
+}
+
+fn widths(rows: &[[String; 10]]) -> [usize; 10] {
+    let mut widths = [0; 10];
+    for row in rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = cell.chars().count().max(*width);
+        }
+    }
+    widths
+}
+
+/// What the figures do not say.
+fn notes(target: &TargetStatus) -> Vec<String> {
+    let mut notes = Vec::new();
+    match &target.cgroup {
+        Some(cgroup) => notes.push(format!("{} at {}", target.watches, cgroup.path)),
+        None => notes.push(format!("waiting for {}", target.watches)),
+    }
+    if target.level != "normal" {
+        notes.push(format!("{}: {}", target.level, target.level_why));
+    }
+    if let Some(failed) = &target.failed_action {
+        notes.push(format!("not done: {failed}"));
+    }
+    let lost: u64 = target.lost_events.values().sum();
+    if lost > 0 {
+        notes.push(format!(
+            "{lost} events could not be observed; totals stay exact"
+        ));
+    }
+    notes
+}
+
+#[cfg(test)]
+mod tests;

@@ -70,7 +70,8 @@ pub struct TargetStatus {
     pub level: String,
     /// Why that level; empty while it is normal.
     pub level_why: String,
-    /// Counts since it was first armed.
+    /// Counts since it was first armed: `.targets[].live` in the JSON.
+    #[serde(flatten)]
     pub counts: Counts,
     /// Live processes beyond what is healthy.
     pub excess: u64,

@@ -1,0 +1,86 @@
+//! What an operator reads.
+
+use super::*;
+use crate::model::status::{CgroupStatus, Counts, LimitsStatus};
+
+fn status() -> Status {
+    let guarded = TargetStatus {
+        name: "metamcp".to_owned(),
+        watches: "container metamcp".to_owned(),
+        armed: true,
+        cgroup: Some(CgroupStatus {
+            id: 7,
+            path: "/docker/abc".to_owned(),
+            ..CgroupStatus::default()
+        }),
+        level: "critical".to_owned(),
+        level_why: "held at the cap: 60 of 60 slots taken".to_owned(),
+        counts: Counts {
+            live: 60,
+            tasks: 420,
+            spawns: 1_234,
+            denied: 17,
+            ..Counts::default()
+        },
+        spawn_rate: 12,
+        mode: "lsm".to_owned(),
+        limits: Some(LimitsStatus {
+            max_processes: Some(60),
+            spawn_rate: Some(60),
+            spawn_burst: 480,
+        }),
+        ..TargetStatus::default()
+    };
+    let waiting = TargetStatus {
+        name: "later".to_owned(),
+        watches: "container later".to_owned(),
+        level: "normal".to_owned(),
+        mode: "observe".to_owned(),
+        ..TargetStatus::default()
+    };
+    Status {
+        version: "0.1.0".to_owned(),
+        mode: "enforce".to_owned(),
+        pid: 99,
+        gate: GateStatus {
+            mode: "lsm".to_owned(),
+            proved: true,
+            why: "the canary's fork was refused".to_owned(),
+        },
+        targets: vec![guarded, waiting],
+        ..Status::default()
+    }
+}
+
+#[test]
+fn the_table_shows_figures_reasons_and_who_is_waited_for() {
+    insta::assert_snapshot!(table(&status()), @r"
+    metamcp-guard 0.1.0 (pid 99), enforce, gate lsm proved: the canary's fork was refused
+
+    TARGET   LEVEL     LIVE  CAP  TASKS  SPAWN/S  SPAWNS  DENIED  KILLED  MODE
+    metamcp  critical    60   60    420       12    1234      17       0  lsm
+    later    waiting      0    -      0        0       0       0       0  observe
+
+    metamcp: container metamcp at /docker/abc
+    metamcp: critical: held at the cap: 60 of 60 slots taken
+    later: waiting for container later
+    ");
+}
+
+#[test]
+fn above_warning_is_a_failed_check() {
+    for (level, above) in [
+        ("normal", false),
+        ("warning", false),
+        ("critical", true),
+        ("emergency", true),
+        ("nuclear", true),
+    ] {
+        let level = level.to_owned();
+        let target = TargetStatus {
+            level,
+            ..TargetStatus::default()
+        };
+        assert_eq!(is_above_warning(&target), above, "{}", target.level);
+    }
+}
