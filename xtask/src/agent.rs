@@ -26,6 +26,11 @@ pub struct Options {
 /// The static target: naming it keeps `crt-static` away from build scripts and macros.
 pub const STATIC_TARGET: &str = "x86_64-unknown-linux-gnu";
 
+/// Where the agent of that profile lies, whether built or not.
+pub fn built(profile: &str) -> PathBuf {
+    workspace::target().join(profile).join("metamcp-guard")
+}
+
 /// Builds the kernel side and the agent; returns the agent's path.
 pub fn build(options: &Options) -> Result<PathBuf> {
     bpf::objects(options.bpf_object.as_deref())?;

@@ -3,6 +3,7 @@
 mod agent;
 mod apt;
 mod bpf;
+mod doctor;
 mod lines;
 mod lint;
 mod run;
@@ -45,6 +46,11 @@ enum Command {
     /// Check the rules that no compiler holds: who uses whom, what stays pure, sizes.
     #[command(after_help = "Examples:\n  cargo xtask tidy\n  cargo xtask test tidy")]
     Tidy,
+    /// Look at what building, testing and running need; name the fix for each lack.
+    #[command(
+        after_help = "Examples:\n  cargo xtask doctor\n  cargo xtask build && cargo xtask doctor"
+    )]
+    Doctor,
     /// Run one command on a kernel of Debian's, in a virtual machine.
     #[command(
         after_help = "Examples:\n  cargo xtask vm -- metamcp-guard run --demo\n  cargo xtask vm --kernel 6.12 --lsm lockdown,yama -- cat /sys/kernel/security/lsm"
@@ -71,6 +77,7 @@ fn dispatch(command: Command) -> Result<ExitCode> {
         }
         Command::Run(options) => run::run(options)?,
         Command::Test(options) => return test::run(&options),
+        Command::Doctor => return doctor::run(),
         Command::Lint => return checked(lint::run),
         Command::Tidy => return checked(tidy::run),
         Command::Vm(options) => {

@@ -43,6 +43,18 @@ pub fn output(command: &mut Command) -> Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
+/// The first line that the command prints, if it can be started and succeeds.
+pub fn first_line(command: &mut Command) -> Option<String> {
+    let output = command
+        .stdin(Stdio::null())
+        .stderr(Stdio::null())
+        .output()
+        .ok()?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let line = text.lines().next().filter(|_| output.status.success());
+    line.map(str::to_owned)
+}
+
 /// Whether the command can be started and succeeds; says nothing of its own.
 pub fn succeeds(command: &mut Command) -> bool {
     command
