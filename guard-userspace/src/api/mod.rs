@@ -1,7 +1,7 @@
 //! What the agent answers over HTTP: on TCP for scrapers, on a Unix socket for the commands.
 //!
-//! Everything is drawn from the last snapshot; no request reaches into the agent's loop, so that no
-//! request can hold it up.
+//! Everything is drawn from snapshots. A request may ask the agent's loop for a new one; requests
+//! that come together share it, and a loop that does not answer is not waited for.
 
 pub mod health;
 pub mod listen;

@@ -37,14 +37,14 @@ async fn scrape(State(snapshots): State<Snapshots>, headers: HeaderMap) -> Respo
         .iter()
         .filter_map(|v| v.to_str().ok());
     let format = Format::wanted(&accept.collect::<Vec<_>>().join(","));
-    match metrics::render(snapshots.newest().status, format) {
+    match metrics::render(snapshots.fresh().await.status, format) {
         Ok(text) => ([(CONTENT_TYPE, format.content_type())], text).into_response(),
         Err(err) => (StatusCode::INTERNAL_SERVER_ERROR, err.to_string()).into_response(),
     }
 }
 
 async fn status(State(snapshots): State<Snapshots>) -> Response {
-    let status = snapshots.newest().status;
+    let status = snapshots.fresh().await.status;
     ([(CACHE_CONTROL, "no-store")], Json(status.as_ref())).into_response()
 }
 

@@ -70,8 +70,7 @@ pub struct TargetStatus {
     pub level: String,
     /// Why that level; empty while it is normal.
     pub level_why: String,
-    /// Counts since it was first armed: `.targets[].live` in the JSON.
-    #[serde(flatten)]
+    /// Counts since it was first armed.
     pub counts: Counts,
     /// Live processes beyond what is healthy.
     pub excess: u64,

@@ -97,8 +97,8 @@ async fn the_status_comes_back_as_it_was() {
     assert_eq!(serde_json::from_str::<Status>(body).unwrap(), status());
     let json: serde_json::Value = serde_json::from_str(body).unwrap();
     assert_eq!(
-        json["targets"][0]["live"], 0,
-        "counts stand beside the name"
+        json["targets"][0]["counts"]["live"], 0,
+        "the demo and operators' scripts read it there"
     );
 }
 
@@ -124,6 +124,29 @@ async fn a_head_beyond_the_limit_and_nonsense_are_refused() {
     );
     let answer = ask(status(), "\u{0}\u{1}nonsense\r\n\r\n").await;
     assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
+}
+
+#[tokio::test]
+async fn who_asks_gets_what_is_known_then_and_not_a_second_ago() {
+    let (tx, snapshots) = Snapshots::channel(status());
+    let asked = snapshots.clone();
+    let agent = tokio::spawn(async move {
+        asked.asked().await;
+        let mut fresh = status();
+        fresh.targets[0].counts.spawns = 7;
+        let _ = tx.send(Snapshot::now(fresh));
+        // The sender lives until the answer is taken.
+        asked.asked().await;
+    });
+    let fresh = snapshots.fresh().await;
+    assert_eq!(fresh.status.targets[0].counts.spawns, 7);
+    agent.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_loop_that_does_not_answer_leaves_the_last_snapshot() {
+    let (_tx, snapshots) = Snapshots::channel(status());
+    assert_eq!(*snapshots.fresh().await.status, status());
 }
 
 /// A path of its own below the temporary directory, removed at the end.
