@@ -5,6 +5,7 @@
 
 pub mod cgroup;
 pub mod check;
+pub mod docker;
 pub mod load;
 pub mod place;
 pub mod raw;

@@ -1,0 +1,99 @@
+//! A client that speaks MCP over streamable HTTP and goes away without ending its session.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, anyhow, ensure};
+use serde_json::{Value, json};
+
+use super::gateway::asker;
+
+/// How a session went.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It got its tools, so many, after so long.
+    Served(usize, Duration),
+    /// It got an error, after so long.
+    Failed(String, Duration),
+    /// It got nothing in all the time it waited.
+    Hung(Duration),
+}
+
+/// Opens a session, lists its tools, and drops the connection with the session open.
+#[must_use]
+pub fn leak(mcp: &str, patience: Duration) -> Outcome {
+    let start = Instant::now();
+    match session(mcp, patience) {
+        Ok(tools) => Outcome::Served(tools, start.elapsed()),
+        Err(_) if start.elapsed() >= patience => Outcome::Hung(start.elapsed()),
+        Err(error) => Outcome::Failed(format!("{error:#}"), start.elapsed()),
+    }
+}
+
+fn session(mcp: &str, patience: Duration) -> Result<usize> {
+    let agent = asker(patience);
+    let mut session = None;
+    let hello = json!({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {
+        "protocolVersion": "2025-06-18", "capabilities": {},
+        "clientInfo": {"name": "guard-suite", "version": "1"}}});
+    ask(&agent, mcp, &mut session, &hello).context("initialize")?;
+    ensure!(session.is_some(), "no session id");
+    let ready = json!({"jsonrpc": "2.0", "method": "notifications/initialized"});
+    ask(&agent, mcp, &mut session, &ready).context("initialized")?;
+    let list = json!({"jsonrpc": "2.0", "id": 2, "method": "tools/list"});
+    let answer = ask(&agent, mcp, &mut session, &list).context("tools/list")?;
+    let tools = answer
+        .pointer("/result/tools")
+        .and_then(Value::as_array)
+        .with_context(|| format!("no tools in {answer}"))?;
+    Ok(tools.len())
+}
+
+/// Sends one message; gives the answer to it, or null for a notification.
+fn ask(
+    agent: &ureq::Agent,
+    mcp: &str,
+    session: &mut Option<String>,
+    message: &Value,
+) -> Result<Value> {
+    let mut request = agent
+        .post(mcp)
+        .header("content-type", "application/json")
+        .header("accept", "application/json, text/event-stream");
+    if let Some(id) = session {
+        request = request.header("mcp-session-id", id.as_str());
+    }
+    let mut reply = request.send(message.to_string())?;
+    if let Some(id) = reply.headers().get("mcp-session-id") {
+        *session = Some(id.to_str().context("a session id")?.to_owned());
+    }
+    let status = reply.status();
+    let text = reply.body_mut().read_to_string()?;
+    ensure!(
+        status.is_success(),
+        "status {}: {}",
+        status.as_u16(),
+        short(&text)
+    );
+    let Some(id) = message.get("id") else {
+        return Ok(Value::Null);
+    };
+    let parse = |line: &str| serde_json::from_str::<Value>(line).ok();
+    // Either one object, or server-sent events of which one is the answer.
+    let events = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("data:"))
+        .filter_map(parse);
+    let answer = parse(&text)
+        .into_iter()
+        .chain(events)
+        .find(|value| value.get("id") == Some(id));
+    let answer = answer.ok_or_else(|| anyhow!("no answer in {:?}", short(&text)))?;
+    match answer.get("error") {
+        Some(error) => Err(anyhow!("{}", short(&error.to_string()))),
+        None => Ok(answer),
+    }
+}
+
+fn short(text: &str) -> String {
+    text.chars().take(120).collect()
+}

@@ -1,0 +1,20 @@
+//! The real thing: a dockerd of the suite's own, an image of the host's node with supergateway and
+//! an npx server, clients that leak their sessions, and one that asks whether the gateway lives.
+//!
+//! All that is kept between runs (packages, image) is below `target/docker-suite`.
+
+pub mod cli;
+pub mod client;
+pub mod container;
+pub mod daemon;
+pub mod gateway;
+pub mod image;
+pub mod parent;
+pub mod prober;
+pub mod run;
+pub mod storm;
+
+pub use cli::Docker;
+pub use container::Container;
+pub use daemon::Daemon;
+pub use parent::Parent;
