@@ -1,3 +1,4 @@
 //! What the host says of itself: /proc and cgroups. Reading only.
 
 pub mod cgroup;
+pub mod memory;

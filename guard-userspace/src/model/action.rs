@@ -53,8 +53,8 @@ impl Tier {
 /// Why something is decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
-    /// The target appeared: its limits are not yet in force.
-    Armed,
+    /// The target is new: its limits are not yet in force.
+    New,
     /// Another mode was proved.
     ModeChanged,
 }
@@ -64,7 +64,7 @@ impl Reason {
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
-            Self::Armed => "armed",
+            Self::New => "new_target",
             Self::ModeChanged => "mode_changed",
         }
     }

@@ -24,7 +24,7 @@ pub fn decide(
     let reason = match state.in_force() {
         Some(limits) if *limits == wanted => return None,
         Some(_) => Reason::ModeChanged,
-        None => Reason::Armed,
+        None => Reason::New,
     };
     let action = Action::Gate(wanted);
     state
