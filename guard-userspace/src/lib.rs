@@ -8,6 +8,7 @@ pub mod demo;
 pub mod doctor;
 pub mod engine;
 pub mod evidence;
+pub mod mask;
 pub mod model;
 pub mod policy;
 pub mod rails;

@@ -3,7 +3,9 @@
 use super::args::{ConfigCheck, DEFAULT_CONFIG};
 use super::exit::{Code, Failure, print_problems};
 use super::{load, out};
+use crate::config::checked::Notify;
 use crate::config::{ConfigError, Problem};
+use crate::mask;
 use anyhow::Context;
 use serde::Serialize;
 use std::path::Path;
@@ -53,11 +55,33 @@ fn summary(file: Option<&Path>, warnings: usize) -> String {
 /// Prints the configuration that holds.
 pub(super) fn show(options: &ConfigCheck) -> Result<(), Failure> {
     let loaded = load::load(&options.config)?;
-    let config = loaded.checked.config;
+    let mut config = loaded.checked.config;
+    config.notify.iter_mut().for_each(mask);
     if options.json {
         return out::json(&config);
     }
     out::print(&toml::to_string(&config).context("cannot write the configuration")?)
+}
+
+/// Takes out what lets others send in the operator's name: a webhook's path is its password.
+fn mask(notify: &mut Notify) {
+    match notify {
+        Notify::Webhook { url } | Notify::Slack { url } | Notify::Alertmanager { url } => {
+            let masked = mask::line(url).into_owned();
+            let path = masked
+                .splitn(4, '/')
+                .nth(3)
+                .is_some_and(|path| !path.is_empty());
+            let host = masked.splitn(4, '/').take(3).collect::<Vec<_>>().join("/");
+            *url = if path {
+                format!("{host}/{}", mask::MASK)
+            } else {
+                masked
+            };
+        }
+        Notify::Command { run } => *run = mask::each(run),
+        Notify::Email { .. } => {}
+    }
 }
 
 /// What `config check --json` prints.
@@ -88,5 +112,32 @@ impl Verdict {
             errors: errors.iter().map(said).collect(),
             warnings: warnings.iter().map(said).collect(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_webhook_is_shown_without_its_secret() {
+        let check = |given: &str, expected: &str| {
+            let mut notify = Notify::Slack {
+                url: given.to_owned(),
+            };
+            mask(&mut notify);
+            assert_eq!(
+                notify,
+                Notify::Slack {
+                    url: expected.to_owned()
+                }
+            );
+        };
+        check(
+            "https://hooks.example.org/services/T0/B0/x",
+            "https://hooks.example.org/***",
+        );
+        check("https://me:pw@example.org/", "https://***@example.org/");
+        check("https://example.org", "https://example.org");
     }
 }
