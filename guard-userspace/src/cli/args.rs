@@ -119,7 +119,7 @@ pub enum LogFormat {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     sudo metamcp-guard status\n  \
-    sudo metamcp-guard status --json | jq '.targets[].live'")]
+    sudo metamcp-guard status --json | jq '.targets[].counts.live'")]
 pub struct Status {
     /// Print JSON.
     #[arg(long)]

@@ -1,10 +1,10 @@
 //! Lists of the gate: globs on programs, numbers per family, the ladder of modes.
 
-use super::apply::MOST;
 use super::error::Problem;
 use super::gate::Rung;
 use super::overlay::Overlay;
 use super::raw::At;
+use super::tables::MOST;
 use std::collections::BTreeMap;
 use toml::Spanned;
 

@@ -16,6 +16,7 @@ pub mod protocol;
 mod raw;
 mod relations;
 mod source;
+mod tables;
 pub mod units;
 
 pub use checked::{Config, Mode, Profile, TargetConfig, TargetSource};
