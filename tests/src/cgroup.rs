@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 use crate::place;
 
@@ -32,6 +32,19 @@ impl Cgroup {
         let root = place::cgroup_root()?;
         let name = format!("guard-test-{}-{number}-{test}", std::process::id());
         Self::at(root.join(name), root)
+    }
+
+    /// One that another program of this suite made. Dropped, it goes away like any other.
+    ///
+    /// # Errors
+    /// It is not there.
+    pub fn existing(path: &Path) -> Result<Self> {
+        ensure!(path.is_dir(), "{} is not there", path.display());
+        let root = place::cgroup_root()?;
+        Ok(Self {
+            path: path.to_owned(),
+            root,
+        })
     }
 
     /// A new one inside this one.

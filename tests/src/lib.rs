@@ -3,6 +3,7 @@
 //! Suites are in `tests/tests/`, each a program of its own with one verdict line. The kit tests no
 //! double: what it starts, counts and limits is real.
 
+pub mod agent;
 pub mod cgroup;
 pub mod check;
 pub mod docker;
@@ -10,8 +11,10 @@ pub mod load;
 pub mod place;
 pub mod raw;
 pub mod storm;
+pub mod suite;
 pub mod witness;
 
+pub use agent::{Agent, Folder};
 pub use cgroup::Cgroup;
 pub use storm::Storm;
 pub use witness::Witness;

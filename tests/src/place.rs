@@ -39,8 +39,9 @@ fn mounted(kind: &str) -> Result<Option<PathBuf>> {
     }))
 }
 
-/// A program of this workspace: the file that `variable` names, or `name` beside this program or
-/// one folder up (test programs lie in `deps/`).
+/// A program of this workspace: the file that `variable` names (`cargo xtask test` sets it), or
+/// `name` beside this program, one folder up (test programs lie in `deps/`), or in
+/// `target/release`.
 ///
 /// # Errors
 /// It is in none of these places.
@@ -52,9 +53,11 @@ pub fn program(variable: &str, name: &str) -> Result<PathBuf> {
         return Ok(path);
     }
     let me = std::env::current_exe().context("who am I")?;
+    let release = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/release");
     me.ancestors()
         .skip(1)
         .take(2)
+        .chain([release.as_path()])
         .map(|folder| folder.join(name))
         .find(|path| path.is_file())
         .with_context(|| {

@@ -15,7 +15,8 @@ use guard_tests::load::{self, Tally, bomb, exec, fork, thread};
 const USAGE: &str = "\
 usage: storm [--cgroup PATH] MODE
   forks N [--parallel P]            forks that end at once
-  execs N [--hold MS] [--pace-us U] [--vfork]   spawns of a program that stays
+  execs N [--hold MS] [--pace-us U] [--vfork] [--argument TEXT]
+                                    spawns of a program; all stay until MS after the last
   bomb DEPTH --seconds S [--attempts N] [--hold MS]   a doubling fork bomb
   threads N                         threads alive at once
   twin-exit N                       processes whose last two threads end together
@@ -44,30 +45,38 @@ fn run(arguments: &mut Arguments) -> io::Result<i32> {
         Duration::from_millis(arguments.option("--hold")?.unwrap_or(1_000)).min(load::LONGEST);
     let pace =
         Duration::from_micros(arguments.option("--pace-us")?.unwrap_or(0)).min(load::LONGEST);
+    let argument = arguments.option("--argument")?;
+    let how = if arguments.flag("--vfork") {
+        exec::How::Vfork
+    } else {
+        exec::How::Fork
+    };
+    let crowd = |n, how| exec::Crowd {
+        n,
+        hold,
+        pace,
+        how,
+        argument: argument.clone(),
+    };
     let mode = arguments.next()?;
     let n = |arguments: &mut Arguments| arguments.number().map(|n| n.min(load::MOST));
     let tally = Tally::new()?;
     match mode.as_str() {
         // The programs that storms spawn.
         "nothing" => return Ok(0),
-        "hold" => return Ok(exec::hold(Duration::from_millis(n(arguments)?))),
-        "tree-root" => return Ok(exec::tree_member("tree-shell", &arguments.next()?)),
-        "tree-shell" => return Ok(exec::tree_member("hold", &arguments.next()?)),
+        "hold" => return Ok(exec::hold()),
+        "tree-root" => return Ok(exec::tree_member("tree-shell")),
+        "tree-shell" => return Ok(exec::tree_member("hold")),
         "forks" => {
             let parallel = arguments.option("--parallel")?.unwrap_or(1);
             fork::forks(tally, n(arguments)?, parallel);
         }
-        "execs" => {
-            let how = if arguments.flag("--vfork") {
-                exec::How::Vfork
-            } else {
-                exec::How::Fork
-            };
-            exec::execs(tally, n(arguments)?, hold, pace, how)?;
-        }
+        "execs" => exec::execs(tally, &crowd(n(arguments)?, how))?,
         "vfork" => {
+            let mut one = crowd(1, exec::How::Vfork);
+            one.hold = Duration::ZERO;
             for _ in 0..n(arguments)? {
-                exec::execs(tally, 1, Duration::ZERO, pace, exec::How::Vfork)?;
+                exec::execs(tally, &one)?;
             }
         }
         "bomb" => {
@@ -96,7 +105,7 @@ fn run(arguments: &mut Arguments) -> io::Result<i32> {
                 .ok_or_else(|| bad("--into PATH is missing"))?;
             fork::into(tally, n(arguments)?, hold, &cgroup)?;
         }
-        "trees" => exec::trees(tally, n(arguments)?, hold, pace)?,
+        "trees" => exec::trees(tally, &crowd(n(arguments)?, how))?,
         other => return Err(bad(&format!("no storm is called {other:?}"))),
     }
     let report = tally.report(&mode);

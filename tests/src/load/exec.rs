@@ -1,19 +1,22 @@
 //! Spawns that execute a program, in the ways that programs are spawned.
+//!
+//! What is spawned stays until the storm lets all go at once, so that however slow the machine, all
+//! of it is there together.
 
-use std::io::{self, PipeWriter, Read, pipe};
+use std::io::{self, PipeReader, Read, pipe};
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::Pid;
 
 use super::{Tally, say_running};
 use crate::raw;
 
 /// How a program is spawned.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum How {
     /// fork, then execve in the child: Node (libuv), Python, Go.
     Fork,
@@ -21,45 +24,59 @@ pub enum How {
     Vfork,
 }
 
-/// `n` spawns of a program that says that it runs and stays for `hold`; one each `pace`.
-///
-/// # Errors
-/// No pipe, or this program cannot be found.
-pub fn execs(tally: Tally, n: u64, hold: Duration, pace: Duration, how: How) -> io::Result<()> {
-    let me = std::env::current_exe()?;
-    let mut children = Vec::new();
-    let heard = listening(|writer| {
-        for _ in 0..n {
-            let mut program = holder(&me, hold, writer.try_clone()?);
-            children.extend(spawn(tally, &mut program, how));
-            thread::sleep(pace);
-        }
-        Ok(())
-    })?;
-    children.into_iter().for_each(|child| tally.wait(child));
-    tally.executed(heard.join().unwrap_or(0));
-    Ok(())
+/// A crowd of processes that execute a program.
+#[derive(Clone, Debug)]
+pub struct Crowd {
+    /// How many are spawned.
+    pub n: u64,
+    /// How long all stay after the last was spawned.
+    pub hold: Duration,
+    /// Pause between two spawns.
+    pub pace: Duration,
+    /// How they are spawned.
+    pub how: How,
+    /// One more argument for each, to be seen in its command line.
+    pub argument: Option<String>,
 }
 
-/// `n` trees of three processes, as npx makes them: root, its shell, the server.
+/// Spawns of a program that says that it runs.
 ///
 /// # Errors
 /// No pipe, or this program cannot be found.
-pub fn trees(tally: Tally, n: u64, hold: Duration, pace: Duration) -> io::Result<()> {
+pub fn execs(tally: Tally, crowd: &Crowd) -> io::Result<()> {
+    spawn_all(tally, crowd, "hold")
+}
+
+/// Trees of three processes, as npx makes them: root, its shell, the server, who says that it runs.
+///
+/// # Errors
+/// No pipe, or this program cannot be found.
+pub fn trees(tally: Tally, crowd: &Crowd) -> io::Result<()> {
+    spawn_all(tally, crowd, "tree-root")
+}
+
+fn spawn_all(tally: Tally, crowd: &Crowd, program: &str) -> io::Result<()> {
     let me = std::env::current_exe()?;
-    let mut roots = Vec::new();
-    let heard = listening(|writer| {
-        for _ in 0..n {
-            let mut root = Command::new(&me);
-            root.args(["tree-root", &hold.as_millis().to_string()])
-                .stdin(Stdio::null())
-                .stdout(writer.try_clone()?);
-            roots.extend(spawn(tally, &mut root, How::Fork));
-            thread::sleep(pace);
-        }
-        Ok(())
-    })?;
-    roots.into_iter().for_each(|root| tally.wait(root));
+    let (running, says) = pipe()?;
+    let (waits, lets_go) = pipe()?;
+    let mut children = Vec::new();
+    for _ in 0..crowd.n {
+        let mut command = Command::new(&me);
+        command
+            .arg(program)
+            .args(&crowd.argument)
+            .stdin(waits.try_clone()?)
+            .stdout(says.try_clone()?);
+        children.extend(spawn(tally, &mut command, crowd.how));
+        thread::sleep(crowd.pace);
+    }
+    drop(says);
+    // A pipe holds 65,536 bytes, so nobody waited for this thread; it starts only now because a
+    // process that forks should have no other.
+    let heard = thread::spawn(move || count_bytes(running));
+    thread::sleep(crowd.hold);
+    drop(lets_go);
+    children.into_iter().for_each(|child| tally.wait(child));
     tally.executed(heard.join().unwrap_or(0));
     Ok(())
 }
@@ -67,27 +84,19 @@ pub fn trees(tally: Tally, n: u64, hold: Duration, pace: Duration) -> io::Result
 /// One process of a tree: spawns the next (the one called `next`) and ends as that one ends.
 /// A refused spawn ends it with npm's code.
 #[must_use]
-pub fn tree_member(next: &str, hold: &str) -> i32 {
-    let spawned =
-        std::env::current_exe().and_then(|me| Command::new(me).args([next, hold]).status());
+pub fn tree_member(next: &str) -> i32 {
+    let spawned = std::env::current_exe().and_then(|me| Command::new(me).arg(next).status());
     spawned.ok().and_then(|status| status.code()).unwrap_or(245)
 }
 
-/// Says that it runs and stays.
+/// Says that it runs and stays until its standard input ends, a bounded time in any case.
 #[must_use]
-pub fn hold(for_: Duration) -> i32 {
+pub fn hold() -> i32 {
     say_running();
-    thread::sleep(for_);
-    0
-}
-
-fn holder(me: &PathBuf, hold: Duration, says: PipeWriter) -> Command {
-    let mut program = Command::new(me);
-    program
-        .args(["hold", &hold.as_millis().to_string()])
-        .stdin(Stdio::null())
-        .stdout(says);
-    program
+    let stdin = io::stdin();
+    let mut until_its_end = [PollFd::new(&stdin, PollFlags::empty())];
+    let longest = Timespec::try_from(super::LONGEST).ok();
+    i32::from(poll(&mut until_its_end, longest.as_ref()).is_err())
 }
 
 fn spawn(tally: Tally, program: &mut Command, how: How) -> Option<Pid> {
@@ -109,18 +118,8 @@ fn spawn(tally: Tally, program: &mut Command, how: How) -> Option<Pid> {
     tally.attempt(child)
 }
 
-/// Runs `body` with a pipe's end to give to processes, and counts the bytes they write.
-fn listening(
-    body: impl FnOnce(&PipeWriter) -> io::Result<()>,
-) -> io::Result<thread::JoinHandle<u64>> {
-    let (mut reader, writer) = pipe()?;
-    body(&writer)?;
-    drop(writer);
-    // A pipe holds 65,536 of these bytes, so nobody waits for the thread to start only now; it
-    // starts now because the process that forks should have no other thread.
-    Ok(thread::spawn(move || {
-        let mut heard = Vec::new();
-        let _ = reader.read_to_end(&mut heard);
-        u64::try_from(heard.len()).unwrap_or(0)
-    }))
+fn count_bytes(mut from: PipeReader) -> u64 {
+    let mut heard = Vec::new();
+    let _ = from.read_to_end(&mut heard);
+    u64::try_from(heard.len()).unwrap_or(0)
 }

@@ -1,0 +1,64 @@
+//! The command line and the running agent, as an operator meets them: the built binary, its exit
+//! codes, its words, its log.
+#![expect(
+    clippy::indexing_slicing,
+    reason = "a field that JSON has not reads as null"
+)]
+
+#[path = "cli/alone.rs"]
+mod alone;
+#[path = "cli/running.rs"]
+mod running;
+#[path = "cli/seen.rs"]
+mod seen;
+
+use guard_tests::suite::{run, trial};
+
+fn main() {
+    run(vec![
+        trial("config_check_accepts_what_is_right", alone::good_config),
+        trial("config_check_names_line_and_fix", alone::bad_configs),
+        trial(
+            "config_show_is_a_config_that_means_the_same",
+            alone::config_show,
+        ),
+        trial(
+            "doctor_says_what_is_lacking_and_how_to_get_it",
+            alone::doctor,
+        ),
+        trial("completions_are_valid", alone::completions),
+        trial("the_manual_renders", alone::manual),
+        trial(
+            "status_without_an_agent_says_so",
+            alone::status_without_agent,
+        ),
+        trial("run_without_root_says_so", alone::run_without_root),
+        trial("usage_errors_are_exit_code_2", alone::bad_usage),
+        trial(
+            "a_cgroup_that_appears_later_is_guarded",
+            running::appears_later,
+        ),
+        trial(
+            "an_unknown_container_is_waited_for",
+            running::unknown_container,
+        ),
+        trial(
+            "observe_refuses_nothing_and_says_what_it_would",
+            running::observe,
+        ),
+        trial("the_cap_of_the_config_holds", running::cap_holds),
+        trial("the_log_counts_every_spawn", running::log_is_exact),
+        trial("a_killed_agent_lets_go", running::killed_agent_lets_go),
+        trial(
+            "secrets_in_command_lines_are_masked",
+            running::secrets_are_masked,
+        ),
+        trial("metrics_are_valid_and_exact", seen::metrics),
+        trial("healthz_is_well", seen::healthz),
+        trial("status_shows_the_target", seen::status),
+        trial(
+            "the_dashboards_jq_lines_run_on_a_real_log",
+            seen::jq_of_the_docs,
+        ),
+    ])
+}
