@@ -143,4 +143,6 @@ fn target_of(source: TargetSource) -> TargetConfig {
 }
 
 #[cfg(test)]
+mod reference;
+#[cfg(test)]
 mod tests;
