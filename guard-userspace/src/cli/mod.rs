@@ -36,4 +36,6 @@ pub fn dispatch(cli: &Cli) -> Result<(), Failure> {
 }
 
 #[cfg(test)]
+mod reference;
+#[cfg(test)]
 mod tests;

@@ -143,6 +143,4 @@ fn target_of(source: TargetSource) -> TargetConfig {
 }
 
 #[cfg(test)]
-mod reference;
-#[cfg(test)]
 mod tests;

@@ -1,7 +1,7 @@
 //! docs/config.md is made of examples/config.toml and the two profiles, and this test keeps all of
 //! them the same. `UPDATE_DOCS=1 cargo test -p guard-userspace reference` writes it.
 
-use super::*;
+use crate::config::{Profile, TargetConfig, TargetSource, read};
 use core::fmt::Write;
 use std::collections::BTreeSet;
 
