@@ -166,7 +166,7 @@ fn part(
             break;
         }
     }
-    part.lasted = began.elapsed();
+    part.lasted = Duration::from_secs(seconds);
     part.agent_cpu = agent.cpu()?.saturating_sub(cpu_before);
     part.gateway = finish(&mut gateway)?;
     exact(&mut part, &agent.status(&socket)?, screen.gated);
@@ -204,9 +204,17 @@ fn exact(part: &mut Part, status: &Value, gated: bool) {
         number(counts, "would_refuse")
     };
     let programs = status.get("programs").and_then(Value::as_array);
+    // Those that run for each process; the others run when cgroups come and go.
     let ns: u64 = programs
         .into_iter()
         .flatten()
+        .filter(|program| {
+            let name = program
+                .get("name")
+                .and_then(Value::as_str)
+                .unwrap_or_default();
+            name.starts_with("task_") || name.starts_with("sched_")
+        })
         .filter_map(|program| number(program, "run_ns").checked_div(number(program, "runs")))
         .sum();
     part.ns_per_process = ns;

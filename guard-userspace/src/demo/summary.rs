@@ -60,17 +60,14 @@ impl Summary {
             lasted,
             peak,
             tasks,
-            over,
             ..
         } = self.watched;
         let seconds = lasted.as_secs().max(1);
         let growth = (peak / seconds).max(1);
         format!(
-            "{peak} processes with {tasks} threads after {seconds} s, and {growth} more each second: \
-             it would have been at the {INCIDENT} of a real incident after {} s. \
-             {over} spawns were over the limit of {}.",
-            INCIDENT / growth,
-            self.cap,
+            "{peak} processes with {tasks} threads after {seconds} s, and {growth} more with each \
+             second. The incident behind this guard had {INCIDENT}: another {} s.",
+            INCIDENT.saturating_sub(peak) / growth,
         )
     }
 
@@ -81,10 +78,13 @@ impl Summary {
             tasks,
             ..
         } = self.guarded;
+        // A server is three processes.
+        let threads_a_server = tasks * 3 / peak.max(1);
+        let servers = self.cap / threads_a_server.max(1);
         format!(
             "never more than {peak} at once in {} s of the same storm, counted in the kernel at each \
-             fork. They had up to {tasks} threads: a limit on tasks (pids_limit) of {} would have \
-             killed healthy servers, this one counts processes and lets every thread be.",
+             fork. Their {tasks} threads were left alone: Docker's pids_limit counts threads, and {} \
+             of those are {servers} such servers, the next one broken.",
             lasted.as_secs(),
             self.cap,
         )
@@ -137,7 +137,7 @@ impl Summary {
         match ns_per_process {
             0 => format!("{agent}; this kernel keeps no run-time statistics of BPF programs."),
             ns => format!(
-                "{:.1} µs in the kernel for each process from its fork to its end; {agent}.",
+                "{:.1} µs in the kernel for each process (fork, exec and end together); {agent}.",
                 ns_to_us(ns),
             ),
         }
@@ -174,4 +174,75 @@ pub fn wrap(text: &str, width: usize) -> Vec<String> {
         }
     }
     lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn summary(mode: &str) -> Summary {
+        let lasted = Duration::from_secs(8);
+        let watched = Part {
+            lasted,
+            peak: 181,
+            tasks: 1_441,
+            over: 120,
+            ..Part::default()
+        };
+        let gateway = Seen {
+            refused: 70,
+            alive: 20,
+            ..Seen::default()
+        };
+        let guarded = Part {
+            lasted,
+            peak: 61,
+            tasks: 481,
+            over: 70,
+            gateway,
+            ..Part::default()
+        };
+        Summary {
+            cap: 61,
+            mode: mode.to_owned(),
+            watched,
+            guarded,
+        }
+    }
+
+    #[test]
+    fn each_mode_says_what_the_gateway_saw() {
+        let text = |mode| {
+            summary(mode)
+                .paragraphs()
+                .into_iter()
+                .map(|(_, text)| text)
+                .collect::<String>()
+        };
+        let lsm = text("lsm");
+        assert!(
+            lsm.contains("EAGAIN (try again later) 70 times, and none of its servers died"),
+            "{lsm}"
+        );
+        assert!(text("kill").contains("SIGKILL"));
+        assert!(lsm.contains("61 of those are 2 such servers"), "{lsm}");
+    }
+
+    #[test]
+    fn nothing_counted_divides_by_nothing() {
+        let (watched, guarded) = (Part::default(), Part::default());
+        let empty = Summary {
+            cap: 0,
+            mode: String::new(),
+            watched,
+            guarded,
+        };
+        assert_eq!(empty.paragraphs().len(), 5);
+    }
+
+    #[test]
+    fn lines_are_broken_at_spaces() {
+        assert_eq!(wrap("a bb  ccc", 4), ["a bb", "ccc"]);
+        assert_eq!(wrap("longer", 3), ["longer"]);
+    }
 }
