@@ -104,26 +104,17 @@ pub fn unknown_container() -> Result<()> {
         "--container",
         name,
     ];
-    let agent = Agent::run(&arguments)?;
-    let began = std::time::Instant::now();
-    let says = |agent: &Agent| {
-        let events = agent.events();
-        events
-            .iter()
-            .filter(|line| line.to_string().contains(name))
-            .count()
-    };
-    while says(&agent) == 0 && began.elapsed() < SOON {
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    let mut agent = Agent::run(&arguments)?;
+    agent.wait_for("waiting", SOON, |line| line["target"] == name)?;
     std::thread::sleep(Duration::from_secs(4));
-    let said = says(&agent);
+    let events = agent.stop_cleanly()?;
+    let said = |event| events.iter().filter(|line| line["event"] == event).count();
+    same("times it said that it waits", said("waiting"), 1)?;
     ensure!(
-        (1..=3).contains(&said),
-        "said once or twice, not {said} times: {:?}",
-        agent.events()
+        said("docker_lost") <= 1,
+        "Docker's absence is said once: {events:?}"
     );
-    agent.stop_cleanly().map(drop)
+    Ok(())
 }
 
 pub fn observe() -> Result<()> {
