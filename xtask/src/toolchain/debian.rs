@@ -41,10 +41,9 @@ pub fn install() -> Result<PathBuf> {
             super::TARGET
         );
     }
-    // llvm-sys links LLVM's C++ library and bpf-linker a little C.
-    apt::ensure(
-        &["g++", "libzstd-dev", "zlib1g-dev"],
-        "linking bpf-linker against LLVM",
+    apt::ensure_programs(
+        &[("g++", "g++")],
+        "linking bpf-linker against LLVM, which is C++",
     )?;
     if !step::succeeds(Command::new(linker()).arg("--version")) {
         install_linker()?;
