@@ -95,6 +95,28 @@ pub const SUITES: &[Suite] = &[
             ..KERNEL
         }),
     },
+    Suite {
+        name: "cli",
+        about: "the command line and the running agent, as an operator meets them",
+        kind: Kind::Binary(Binary {
+            test: "cli",
+            programs: &[("jq", "jq"), ("promtool", "prometheus")],
+            environment: &[("GUARD_EXPECT_MODE", "kill")],
+            machine: None,
+            timeout: Duration::from_secs(10 * 60),
+        }),
+    },
+    Suite {
+        name: "demo",
+        about: "what a newcomer sees first",
+        kind: Kind::Binary(Binary {
+            test: "demo",
+            programs: &[],
+            environment: &[("GUARD_EXPECT_MODE", "kill")],
+            machine: None,
+            timeout: Duration::from_secs(5 * 60),
+        }),
+    },
 ];
 
 /// The kernel tests, wherever they run.
