@@ -71,7 +71,7 @@ impl Agent {
     /// # Errors
     /// The binary is not built, or does not start.
     pub fn run(arguments: &[&str]) -> Result<Self> {
-        Self::run_saying("info", arguments)
+        Self::run_with(&[], arguments)
     }
 
     /// As [`Self::run`], with a log of that level (`RUST_LOG`).
@@ -79,8 +79,17 @@ impl Agent {
     /// # Errors
     /// The binary is not built, or does not start.
     pub fn run_saying(level: &str, arguments: &[&str]) -> Result<Self> {
+        Self::run_with(&[("RUST_LOG", level)], arguments)
+    }
+
+    /// As [`Self::run`], with these variables in its environment.
+    ///
+    /// # Errors
+    /// The binary is not built, or does not start.
+    pub fn run_with(environment: &[(&str, &str)], arguments: &[&str]) -> Result<Self> {
         let mut child = command(&[&["run", "--log-format", "json"], arguments].concat())?
-            .env("RUST_LOG", level)
+            .env("RUST_LOG", "info")
+            .envs(environment.iter().copied())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -157,7 +166,9 @@ impl Agent {
         }
     }
 
-    fn last_words(&self) -> String {
+    /// Its last events, and what it wrote to standard error.
+    #[must_use]
+    pub fn last_words(&self) -> String {
         let events = self.events();
         let last = events.iter().rev().take(5).rev();
         let last: Vec<_> = last.map(ToString::to_string).collect();

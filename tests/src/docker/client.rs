@@ -77,23 +77,48 @@ fn ask(
     let Some(id) = message.get("id") else {
         return Ok(Value::Null);
     };
-    let parse = |line: &str| serde_json::from_str::<Value>(line).ok();
-    // Either one object, or server-sent events of which one is the answer.
-    let events = text
-        .lines()
-        .filter_map(|line| line.strip_prefix("data:"))
-        .filter_map(parse);
-    let answer = parse(&text)
-        .into_iter()
-        .chain(events)
-        .find(|value| value.get("id") == Some(id));
-    let answer = answer.ok_or_else(|| anyhow!("no answer in {:?}", short(&text)))?;
+    let answer =
+        answer_to(id, &text).with_context(|| format!("no answer in {:?}", short(&text)))?;
     match answer.get("error") {
         Some(error) => Err(anyhow!("{}", short(&error.to_string()))),
         None => Ok(answer),
     }
 }
 
+/// The answer to message `id` in a reply: either one object, or server-sent events.
+fn answer_to(id: &Value, text: &str) -> Option<Value> {
+    let parse = |line: &str| serde_json::from_str::<Value>(line).ok();
+    let events = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("data:"))
+        .filter_map(parse);
+    parse(text)
+        .into_iter()
+        .chain(events)
+        .find(|value| value.get("id") == Some(id))
+}
+
 fn short(text: &str) -> String {
     text.chars().take(120).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_found_in_either_form() {
+        let check = |text: &str, expected: bool| {
+            assert_eq!(answer_to(&json!(2), text).is_some(), expected, "{text}");
+        };
+        check(r#"{"jsonrpc":"2.0","id":2,"result":{}}"#, true);
+        check("event: message\ndata: {\"id\":2,\"result\":{}}\n\n", true);
+        check(
+            "data: {\"method\":\"notifications/message\"}\n\ndata: {\"id\":2}\n\n",
+            true,
+        );
+        check(r#"{"id":1}"#, false);
+        check("ok", false);
+        check("", false);
+    }
 }

@@ -49,6 +49,16 @@ impl Container {
         Ok(container)
     }
 
+    /// One that something else made, to be removed with this.
+    #[must_use]
+    pub fn adopt(docker: &Docker, id: &str, name: &str) -> Self {
+        Self {
+            docker: docker.clone(),
+            id: id.to_owned(),
+            name: name.to_owned(),
+        }
+    }
+
     /// Its id, 64 hexadecimal digits.
     #[must_use]
     pub fn id(&self) -> &str {

@@ -74,3 +74,27 @@ impl Health {
         self.latencies.get(at).copied().unwrap_or_default()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles() {
+        let of = |millis: &[u64]| Health {
+            latencies: millis.iter().copied().map(Duration::from_millis).collect(),
+            failures: Vec::new(),
+        };
+        let hundred: Vec<u64> = (1..=100).collect();
+        let check = |millis: &[u64], percent, expected| {
+            assert_eq!(
+                of(millis).percentile(percent),
+                Duration::from_millis(expected)
+            );
+        };
+        check(&hundred, 50, 51);
+        check(&hundred, 100, 100);
+        check(&[7], 99, 7);
+        check(&[], 99, 0);
+    }
+}

@@ -1,0 +1,67 @@
+//! The guard and the real thing: dockerd, containers, supergateway, npx servers, leaking sessions.
+#![expect(
+    clippy::indexing_slicing,
+    reason = "a field that JSON has not reads as null"
+)]
+
+#[path = "docker/follow.rs"]
+mod follow;
+#[path = "docker/gateway.rs"]
+mod gateway;
+#[path = "docker/scene.rs"]
+mod scene;
+#[path = "docker/table.rs"]
+mod table;
+#[path = "docker/watch.rs"]
+mod watch;
+
+use guard_tests::suite::trial;
+use libtest_mimic::Arguments;
+
+fn main() {
+    let tests = vec![
+        trial("the_watch_says_all_in_order", watch::says_all_in_order),
+        trial(
+            "a_container_is_expected_before_its_cgroup_is_made",
+            watch::expects_in_time,
+        ),
+        trial("the_watch_survives_dockerd", watch::survives_dockerd),
+        trial(
+            "a_container_is_counted_from_its_first_process",
+            follow::from_birth,
+        ),
+        trial("a_running_container_is_adopted_exactly", follow::adopted),
+        trial(
+            "start_stop_restart_rename_recreate_are_followed",
+            follow::through_its_life,
+        ),
+        trial("each_labelled_container_is_a_target", follow::by_label),
+        trial(
+            "docker_exec_and_health_checks_are_counted_and_work",
+            follow::exec_and_health,
+        ),
+        trial(
+            "a_dead_dockerd_is_said_once_and_the_gate_holds",
+            follow::dead_dockerd,
+        ),
+        trial(
+            "twenty_leaking_sessions_are_counted_exactly",
+            gateway::observed,
+        ),
+        trial(
+            "twenty_leaking_sessions_are_held_at_the_cap",
+            gateway::capped,
+        ),
+        trial(
+            "twenty_leaking_sessions_under_pids_limit",
+            gateway::pids_limit,
+        ),
+    ];
+    let mut arguments = Arguments::from_args();
+    // Two storms at once would measure each other.
+    arguments.test_threads = Some(1);
+    let conclusion = libtest_mimic::run(&arguments, tests);
+    table::print();
+    scene::end();
+    conclusion.exit()
+}

@@ -1,0 +1,147 @@
+//! Twenty sessions leak behind a real gateway: counted, held, and the same with pids_limit.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use guard_tests::check::{eventually, same};
+use guard_tests::docker::Parent;
+use guard_tests::docker::gateway::Gateway;
+use guard_tests::docker::storm::{self, Course};
+
+use crate::scene::{Guard, OnStage, SOON};
+use crate::table::{self, Row};
+
+const SESSIONS: usize = 20;
+const ABREAST: usize = 3;
+/// A client that has waited so long gives up.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// A session's tree: the gateway's sh, npm exec, its sh, the server.
+const TREE: u64 = 4;
+/// The gateway and ten trees.
+const CAP: u64 = 1 + 10 * TREE;
+/// What the same would be in Docker's limit, which counts tasks: 11 of the gateway and 24 of each tree.
+const PIDS_LIMIT: &str = "251";
+
+fn target(rest: &str) -> String {
+    format!("name = \"gateway\"\ncontainer = \"gateway\"\nprofile = \"metamcp\"\n{rest}")
+}
+
+/// What must hold of any storm: the gateway lives and says so each time it is asked.
+fn answered(gateway: &Gateway, course: &Course) -> Result<()> {
+    ensure!(gateway.container.runs()?, "the gateway died: {course}");
+    ensure!(
+        course.health.failures.is_empty(),
+        "health: {:?}",
+        course.health.failures
+    );
+    ensure!(
+        course.health.latencies.len() > 20,
+        "health was hardly asked: {course}"
+    );
+    Ok(())
+}
+
+pub fn observed() -> Result<()> {
+    let mut stage = OnStage::enter()?;
+    let stage = stage.get()?;
+    let parent = Parent::new("observed")?;
+    let witness = parent.witness()?;
+    let mut guard = Guard::start(&stage.docker, &target(""), &["--observe"])?;
+    let gateway = Gateway::start(&stage.docker, &stage.image, &parent, "gateway", &[])?;
+    let armed = guard.nth("armed", "gateway", 1)?;
+    same("from birth", &armed["from_birth"], &true.into())?;
+    let course = storm::leak(&gateway, SESSIONS, ABREAST, PATIENCE)?;
+    same(
+        "sessions served",
+        (course.served(), course.errors()),
+        (SESSIONS, Vec::new()),
+    )?;
+    answered(&gateway, &course)?;
+    guard.agrees("gateway", &witness)?;
+    let (seen, counts) = (guard.seen("gateway")?, witness.counts()?);
+    same(
+        "live: the gateway and a tree for each session",
+        seen.live,
+        1 + TREE * SESSIONS as u64,
+    )?;
+    same(
+        "live as docker top lists it",
+        seen.live,
+        gateway.container.top()?,
+    )?;
+    same(
+        "tasks as docker stats counts them",
+        seen.tasks,
+        gateway.container.tasks()?,
+    )?;
+    let alive = gateway.container.runs()?;
+    table::add(Row {
+        what: "none (observe)",
+        course,
+        counts,
+        memory: parent.memory_peak()?,
+        alive,
+    });
+    drop(gateway);
+    let gone = || Ok(guard.seen("gateway").is_ok_and(|seen| seen.live == 0));
+    eventually("all counted out again", SOON, gone)?;
+    guard.agent.stop_cleanly().map(drop)
+}
+
+pub fn capped() -> Result<()> {
+    let mut stage = OnStage::enter()?;
+    let stage = stage.get()?;
+    let parent = Parent::new("capped")?;
+    let witness = parent.witness()?;
+    let gate = format!("[target.gate]\nmax_processes = {CAP}");
+    let mut guard = Guard::start(&stage.docker, &target(&gate), &[])?;
+    let gateway = Gateway::start(&stage.docker, &stage.image, &parent, "gateway", &[])?;
+    guard.nth("armed", "gateway", 1)?;
+    let course = storm::leak(&gateway, SESSIONS, ABREAST, PATIENCE)?;
+    let counts = witness.counts()?;
+    println!("{course}; {:?}", course.errors());
+    ensure!(
+        counts.running_peak <= CAP,
+        "over the cap of {CAP}: {counts:?}"
+    );
+    ensure!(
+        counts.running_peak + TREE > CAP,
+        "never near the cap: {counts:?}"
+    );
+    answered(&gateway, &course)?;
+    guard.agrees("gateway", &witness)?;
+    let alive = gateway.container.runs()?;
+    table::add(Row {
+        what: "guard, max_processes 41",
+        course,
+        counts,
+        memory: parent.memory_peak()?,
+        alive,
+    });
+    drop(gateway);
+    guard.agent.stop_cleanly().map(drop)
+}
+
+/// No guard: what Docker's own limit does with the same storm. Nothing is asked of it but that it
+/// holds; the table shows the difference.
+pub fn pids_limit() -> Result<()> {
+    let mut stage = OnStage::enter()?;
+    let stage = stage.get()?;
+    let parent = Parent::new("pids")?;
+    let witness = parent.witness()?;
+    let options = ["--pids-limit", PIDS_LIMIT];
+    let gateway = Gateway::start(&stage.docker, &stage.image, &parent, "gateway", &options)?;
+    let course = storm::leak(&gateway, SESSIONS, ABREAST, PATIENCE)?;
+    let counts = witness.counts()?;
+    println!("{course}; {:?}", course.errors());
+    ensure!(course.served() < SESSIONS, "it met its limit: {course}");
+    let alive = gateway.container.runs()?;
+    table::add(Row {
+        what: "docker --pids-limit 251",
+        course,
+        counts,
+        memory: parent.memory_peak()?,
+        alive,
+    });
+    Ok(())
+}

@@ -1,0 +1,187 @@
+//! What the tests of this suite share: one dockerd, its image, and an agent that is pointed at it.
+
+use std::net::TcpListener;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use guard_tests::check::eventually;
+use guard_tests::docker::gateway::asker;
+use guard_tests::docker::{Daemon, Docker, image, run};
+use guard_tests::suite::cannot_here;
+use guard_tests::witness::Counts;
+use guard_tests::{Agent, Folder, Witness};
+use serde_json::Value;
+
+/// Longest from a change in Docker to the agent's word about it.
+pub const SOON: Duration = Duration::from_secs(20);
+
+static STAGE: Mutex<Option<Stage>> = Mutex::new(None);
+
+/// dockerd and the image, made when the first test needs them.
+pub struct Stage {
+    pub daemon: Daemon,
+    pub docker: Docker,
+    pub image: String,
+}
+
+/// The stage, for one test at a time.
+pub struct OnStage(MutexGuard<'static, Option<Stage>>);
+
+impl OnStage {
+    /// Starts dockerd where no test has yet.
+    pub fn enter() -> Result<Self> {
+        let mut guard = STAGE.lock().unwrap_or_else(PoisonError::into_inner);
+        if guard.is_none() {
+            if !rustix::process::geteuid().is_root() {
+                return Err(cannot_here(
+                    "needs root for dockerd and BPF; run it through sudo",
+                ));
+            }
+            let missing = run::missing();
+            ensure!(missing.is_empty(), "not in PATH: {}", missing.join(", "));
+            let daemon = Daemon::start()?;
+            let docker = daemon.docker();
+            let image = image::ensure(&docker, daemon.store())?;
+            *guard = Some(Stage {
+                daemon,
+                docker,
+                image,
+            });
+        }
+        Ok(Self(guard))
+    }
+
+    /// What is on it.
+    pub fn get(&mut self) -> Result<&mut Stage> {
+        self.0.as_mut().context("dockerd was stopped")
+    }
+}
+
+/// Stops dockerd.
+pub fn end() {
+    drop(STAGE.lock().unwrap_or_else(PoisonError::into_inner).take());
+}
+
+/// An agent that follows the suite's dockerd.
+pub struct Guard {
+    pub agent: Agent,
+    port: u16,
+    _folder: Folder,
+}
+
+impl Guard {
+    /// Starts one with this `[[target]]` (TOML) and waits until it answers.
+    pub fn start(docker: &Docker, target: &str, arguments: &[&str]) -> Result<Self> {
+        let folder = Folder::new()?;
+        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let state = folder.path().display();
+        let config = format!(
+            "state_dir = \"{state}\"\n[http]\nlisten = \"127.0.0.1:{port}\"\n[[target]]\n{target}\n"
+        );
+        let file = folder.file("config.toml", &config)?;
+        let socket = format!("{state}/agent.sock");
+        let all = [&["--socket", &socket, "--config", &file], arguments].concat();
+        let agent = Agent::run_with(&[("DOCKER_HOST", docker.host())], &all)?;
+        let guard = Self {
+            agent,
+            port,
+            _folder: folder,
+        };
+        eventually("the agent answers", SOON, || Ok(guard.metrics().is_ok()))
+            .with_context(|| guard.agent.last_words())?;
+        Ok(guard)
+    }
+
+    /// Waits for the `nth` event (1 is the first) of that name about a target.
+    pub fn nth(&mut self, event: &str, target: &str, nth: usize) -> Result<Value> {
+        let of = |line: &&Value| line["event"] == event && line["target"] == target;
+        let what = format!("{event} of {target}, number {nth}");
+        let find = |agent: &Agent| agent.events().iter().filter(of).nth(nth - 1).cloned();
+        eventually(&what, SOON, || Ok(find(&self.agent).is_some()))
+            .with_context(|| self.agent.last_words())?;
+        find(&self.agent).context(what)
+    }
+
+    /// Waits until counts and witness say the same.
+    pub fn agrees(&self, target: &str, witness: &Witness) -> Result<()> {
+        let mut last = (Seen::default(), Seen::default());
+        let same = || {
+            last = (self.seen(target)?, Seen::by(&witness.counts()?));
+            Ok(last.0 == last.1)
+        };
+        eventually("guard and witness agree", Duration::from_secs(10), same)
+            .with_context(|| format!("the guard counts {:?}, the witness {:?}", last.0, last.1))
+    }
+
+    /// What it counts now.
+    pub fn seen(&self, target: &str) -> Result<Seen> {
+        let text = self.metrics()?;
+        let of = |name: &str| {
+            let name = format!("metamcp_guard_{name}{{");
+            let label = format!("target=\"{target}\"");
+            let line = text
+                .lines()
+                .find(|line| line.starts_with(&name) && line.contains(&label));
+            let value = line
+                .and_then(|line| line.rsplit(' ').next())
+                .context(format!("no {name} of {target}"))?;
+            value
+                .parse::<f64>()
+                .map(|value| value as u64)
+                .with_context(|| format!("{name} is {value}"))
+        };
+        Ok(Seen {
+            live: of("processes")?,
+            tasks: of("tasks")?,
+            spawns: of("spawns_total")?,
+            threads: of("threads_total")?,
+            execs: of("execs_total")?,
+            exits: of("exits_total")?,
+        })
+    }
+
+    fn metrics(&self) -> Result<String> {
+        let url = format!("http://127.0.0.1:{}/metrics", self.port);
+        Ok(asker(Duration::from_secs(5))
+            .get(url)
+            .call()?
+            .body_mut()
+            .read_to_string()?)
+    }
+}
+
+/// What both the guard and the witness count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    pub live: u64,
+    pub tasks: u64,
+    pub spawns: u64,
+    pub threads: u64,
+    pub execs: u64,
+    pub exits: u64,
+}
+
+impl Seen {
+    /// The witness's.
+    pub fn by(counts: &Counts) -> Self {
+        Self {
+            live: counts.live,
+            tasks: counts.tasks,
+            spawns: counts.spawns,
+            threads: counts.threads,
+            execs: counts.execs,
+            exits: counts.exits,
+        }
+    }
+
+    /// What was added since.
+    pub fn since(&self, before: &Self) -> (u64, u64, u64, u64) {
+        (
+            self.spawns - before.spawns,
+            self.threads - before.threads,
+            self.execs - before.execs,
+            self.exits - before.exits,
+        )
+    }
+}
