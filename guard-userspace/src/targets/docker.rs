@@ -12,6 +12,7 @@ use bollard::query_parameters::{EventsOptions, ListContainersOptionsBuilder};
 use futures_util::StreamExt;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
@@ -28,7 +29,7 @@ pub struct Bounds {
     pub first_retry: Duration,
     /// Longest wait between two tries.
     pub last_retry: Duration,
-    /// A subscription that lived so long is believed.
+    /// A subscription that was answered and has lived so long since is believed.
     pub proof: Duration,
     /// The list is read again so often: a daemon that hangs is noticed, and what could be missed is
     /// not missed for longer.
@@ -145,8 +146,11 @@ impl Follower {
         let mut stream = Box::pin(docker.events(Some(subscription(since))));
         let mut relist =
             tokio::time::interval_at(Instant::now() + self.bounds.relist, self.bounds.relist);
-        let proof = tokio::time::sleep(self.bounds.proof);
-        tokio::pin!(proof);
+        let (answered, lives) = (budget.clone(), self.bounds.proof);
+        let mut proof = pin!(async move {
+            answered.answered().await;
+            tokio::time::sleep(lives).await;
+        });
         let listener = self.events.clone();
         loop {
             tokio::select! {

@@ -5,6 +5,7 @@
 use super::Endpoint;
 use bollard::errors::Error;
 use bollard::{API_DEFAULT_VERSION, BollardRequest, Docker};
+use hyper::StatusCode;
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper::header::{HOST, HeaderValue};
@@ -17,12 +18,14 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
+use tokio::sync::Notify;
 
 /// Bytes that may still be read from Docker; whoever understood what was read fills it again.
 #[derive(Clone, Debug)]
 pub struct Budget {
     left: Arc<AtomicU64>,
     overspent: Arc<AtomicBool>,
+    answered: Arc<Notify>,
     full: u64,
 }
 
@@ -33,6 +36,7 @@ impl Budget {
         Self {
             left: Arc::new(AtomicU64::new(full)),
             overspent: Arc::default(),
+            answered: Arc::default(),
             full,
         }
     }
@@ -40,6 +44,11 @@ impl Budget {
     /// What was read made sense: as much again may follow.
     pub fn refill(&self) {
         self.left.store(self.full, Ordering::Relaxed);
+    }
+
+    /// Waits for the head of a reply that says 200; the body may still be nonsense.
+    pub async fn answered(&self) {
+        self.answered.notified().await;
     }
 
     /// An error and its causes, in one line. bollard keeps no cause of an error in a stream, so a
@@ -83,10 +92,14 @@ pub fn client(endpoint: &Endpoint, budget: &Budget, within: Duration) -> Result<
     let send = move |request: BollardRequest| {
         let (endpoint, budget) = (endpoint.clone(), budget.clone());
         async move {
-            match tokio::time::timeout(within, request_once(&endpoint, budget, request)).await {
-                Ok(reply) => reply,
-                Err(_) => Err(Error::RequestTimeoutError),
+            let answered = Arc::clone(&budget.answered);
+            let reply = tokio::time::timeout(within, request_once(&endpoint, budget, request))
+                .await
+                .unwrap_or(Err(Error::RequestTimeoutError))?;
+            if reply.status() == StatusCode::OK {
+                answered.notify_one();
             }
+            Ok(reply)
         }
     };
     // bollard sends no version in its paths, so the daemon answers in its own: nothing to negotiate.
