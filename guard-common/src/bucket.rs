@@ -6,7 +6,12 @@
 
 use crate::word::{self, Taken, Word};
 
-/// A bucket's shape.
+/// Longest time per token that is honoured: 2^40 ns, about 18 minutes.
+pub const MAX_TOKEN_NS: u64 = 1 << 40;
+/// Largest burst, and largest ask, that is honoured.
+pub const MAX_TOKENS: u64 = 1 << 20;
+
+/// A bucket's shape. Values past [`MAX_TOKEN_NS`] and [`MAX_TOKENS`] count as these.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shape {
     /// Nanoseconds until one token comes back; 0: the bucket never runs dry.
@@ -15,14 +20,28 @@ pub struct Shape {
     pub burst: u64,
 }
 
+impl Shape {
+    /// Nanoseconds of `n` tokens. Both factors are bounded, so the product fits: BPF has no
+    /// 128-bit multiplication, and so none that saturates.
+    #[inline(always)]
+    const fn cost(self, n: u64) -> u64 {
+        let n = if n < MAX_TOKENS { n } else { MAX_TOKENS };
+        let token_ns = if self.token_ns < MAX_TOKEN_NS {
+            self.token_ns
+        } else {
+            MAX_TOKEN_NS
+        };
+        n.wrapping_mul(token_ns)
+    }
+}
+
 /// Takes `ask` tokens at `now_ns` (any clock that does not go back), all or none.
 #[inline(always)]
 pub fn take<W: Word>(full_at: &W, now_ns: u64, ask: u64, shape: Shape) -> Taken {
     if shape.token_ns == 0 {
         return Taken::Yes;
     }
-    let depth = shape.burst.saturating_mul(shape.token_ns);
-    let cost = ask.saturating_mul(shape.token_ns);
+    let (depth, cost) = (shape.cost(shape.burst), shape.cost(ask));
     word::update(full_at, |word| {
         let filled = if word > now_ns { word } else { now_ns };
         let spent = filled.checked_add(cost)?;
@@ -35,13 +54,13 @@ pub fn take<W: Word>(full_at: &W, now_ns: u64, ask: u64, shape: Shape) -> Taken 
 /// Tokens that were refilled meanwhile make the word fall below now: that is a full bucket.
 #[inline(always)]
 pub fn give_back<W: Word>(full_at: &W, n: u64, shape: Shape) {
-    full_at.fetch_sub(n.saturating_mul(shape.token_ns));
+    full_at.fetch_sub(shape.cost(n));
 }
 
 /// Tokens left at `now_ns`.
 #[must_use]
 pub fn left(full_at: u64, now_ns: u64, shape: Shape) -> u64 {
-    match full_at.saturating_sub(now_ns).checked_div(shape.token_ns) {
+    match full_at.saturating_sub(now_ns).checked_div(shape.cost(1)) {
         None => u64::MAX,
         Some(spent) => shape.burst.saturating_sub(spent),
     }

@@ -1,0 +1,163 @@
+//! Records of single events: processes, sampled under load, and breaches, at once.
+
+use crate::maps::{self, Ref, Target};
+use crate::{count, gate_word, task};
+use core::mem::MaybeUninit;
+use guard_common::ProcessEntry;
+use guard_common::abi::{ARGS_MAX, BREACH_EVERY_NS, DETAIL_PER_SECOND, LAYOUT_VERSION};
+use guard_common::record::{Breach, Cgroup, Header, Process, kind, what};
+use guard_common::word::Word;
+
+/// No wake-up: the reader looks ten times a second anyway, and a wake-up costs 9 µs.
+const NO_WAKEUP: u64 = 1;
+/// Wakes the reader at once.
+const FORCE_WAKEUP: u64 = 2;
+
+/// An exec's record: a [`Process`] and room for its command line.
+#[repr(C)]
+pub struct Exec {
+    head: Process,
+    args: [u8; ARGS_MAX],
+}
+
+#[inline(always)]
+fn header(target: Target, kind: u16) -> Header {
+    Header {
+        version: LAYOUT_VERSION,
+        kind,
+        slot: target.slot,
+        boot_ns: task::now_ns(),
+    }
+}
+
+#[inline(always)]
+fn written(target: Target, ok: bool) {
+    if !ok {
+        count!(target, lost).count();
+    }
+}
+
+/// Whether the target may write one more process record in this second.
+///
+/// Approximate on purpose: two CPUs that turn the second over together may both reset it.
+#[inline(always)]
+fn admitted(target: Target) -> bool {
+    let second = task::now_ns() / 1_000_000_000;
+    if gate_word!(target, detail_second).load() != second {
+        gate_word!(target, detail_second).store(second);
+        gate_word!(target, details).store(0);
+    }
+    if gate_word!(target, details).fetch_add(1) < DETAIL_PER_SECOND {
+        return true;
+    }
+    count!(target, sampled).count();
+    false
+}
+
+/// What a process record says beside its entry.
+pub struct Event {
+    /// One of [`what`].
+    pub what: u32,
+    /// Thread-group id.
+    pub pid: u32,
+    /// Wait status of an exit.
+    pub status: u32,
+}
+
+#[inline(always)]
+fn head(target: Target, event: &Event, entry: &ProcessEntry) -> Process {
+    Process {
+        header: header(target, kind::PROCESS),
+        start_ns: entry.start_ns,
+        what: event.what,
+        pid: event.pid,
+        parent: entry.parent,
+        flags: entry.flags as u32,
+        status: event.status,
+        args_len: 0,
+        comm: task::comm(),
+    }
+}
+
+/// A spawn, exit, entry or leaving.
+#[inline(always)]
+pub fn process(target: Target, event: &Event, entry: &ProcessEntry) {
+    if !admitted(target) {
+        return;
+    }
+    let record = head(target, event, entry);
+    let ok = maps::submit(NO_WAKEUP, |to: &mut MaybeUninit<Process>| {
+        to.write(record);
+    });
+    written(target, ok);
+}
+
+/// An exec of the current process, with its command line.
+#[inline(always)]
+pub fn exec(target: Target, pid: u32, entry: Ref<ProcessEntry>) {
+    if !admitted(target) {
+        return;
+    }
+    let record = head(
+        target,
+        &Event {
+            what: what::EXEC,
+            pid,
+            status: 0,
+        },
+        entry.get(),
+    );
+    let ok = maps::submit(NO_WAKEUP, |to: &mut MaybeUninit<Exec>| {
+        maps::fill_exec(to, record);
+    });
+    written(target, ok);
+}
+
+impl Exec {
+    /// Where the parts of a record lie.
+    pub const ARGS: usize = core::mem::offset_of!(Exec, args);
+    /// Where the length of the command line lies.
+    pub const ARGS_LEN: usize = core::mem::offset_of!(Process, args_len);
+}
+
+/// A spawn met a limit; at most one record in [`BREACH_EVERY_NS`].
+#[inline(always)]
+pub fn breach(target: Target, limit: u32, verdict: u32) {
+    let now = task::now_ns();
+    let last = gate_word!(target, breach_ns);
+    let before = last.load();
+    if now.wrapping_sub(before) < BREACH_EVERY_NS && before != 0
+        || last.compare_exchange(before, now) != before
+    {
+        return;
+    }
+    let record = Breach {
+        header: header(target, kind::BREACH),
+        limit,
+        verdict,
+        pid: task::tgid(),
+        reserved: 0,
+        committed: gate_word!(target, committed).load(),
+        max_processes: target.limits.get().max_processes,
+        comm: task::comm(),
+    };
+    let ok = maps::submit(FORCE_WAKEUP, |to: &mut MaybeUninit<Breach>| {
+        to.write(record);
+    });
+    written(target, ok);
+}
+
+/// A cgroup of the target appeared or went.
+#[inline(always)]
+pub fn cgroup(target: Target, id: u64, what: u32) {
+    let record = Cgroup {
+        header: header(target, kind::CGROUP),
+        id,
+        what,
+        reserved: 0,
+    };
+    let ok = maps::submit(FORCE_WAKEUP, |to: &mut MaybeUninit<Cgroup>| {
+        to.write(record);
+    });
+    written(target, ok);
+}

@@ -1,0 +1,124 @@
+//! Cgroups that appear and go, and processes that are moved between them.
+//!
+//! tp_btf here: these events fire under cgroup_mutex, so no second run can meet the per-CPU
+//! recursion guard that makes tp_btf lose events elsewhere.
+
+use crate::task::{self, Kptr};
+use crate::{detail, gate_word, maps, membership};
+use aya_ebpf::macros::btf_tracepoint;
+use aya_ebpf::programs::BtfTracePointContext;
+use guard_common::abi::{CONTAINER_ID_LEN, PATH_MAX};
+use guard_common::record::cgroup;
+
+#[btf_tracepoint(function = "cgroup_mkdir")]
+fn cgroup_mkdir(ctx: BtfTracePointContext) -> i32 {
+    made(Kptr(ctx.arg::<u64>(0)), ctx.arg::<u64>(1) as *const u8);
+    0
+}
+
+/// A nested cgroup inherits its parent's target; an expected one is armed before its first
+/// process.
+#[inline(always)]
+fn made(cgroup: Kptr, path: *const u8) -> Option<()> {
+    if !cgroup.cgroup_is_v2() {
+        return None;
+    }
+    let id = cgroup.cgroup_id()?;
+    let parent = cgroup.cgroup_parent()?.cgroup_id()?;
+    if let Some(slot) = maps::cgroup_slot(parent) {
+        let target = maps::target(slot)?;
+        maps::tag_cgroup(id, slot);
+        detail::cgroup(target, id, cgroup::NESTED);
+        return None;
+    }
+    let slot = awaited(path)?;
+    let target = maps::target(slot)?;
+    gate_word!(target, started_ns).store(task::now_ns());
+    maps::tag_cgroup(id, slot);
+    detail::cgroup(target, id, cgroup::ARMED);
+    None
+}
+
+/// The slot that waits for this path, or for the container id at its end: bare (cgroupfs driver)
+/// or before `.scope` (systemd driver).
+#[inline(always)]
+fn awaited(path: *const u8) -> Option<u32> {
+    const SCOPE: u64 = 6;
+    let mut name = [0u8; PATH_MAX];
+    let len = task::copy_path(path, &mut name);
+    if let Some(slot) = maps::expected(&name) {
+        return Some(slot);
+    }
+    let id = CONTAINER_ID_LEN as u64;
+    if len < id + SCOPE + 2 {
+        return None;
+    }
+    name = [0u8; PATH_MAX];
+    let end = path.wrapping_add((len - 1) as usize);
+    if task::copy_id(end.wrapping_sub(CONTAINER_ID_LEN), &mut name)
+        && let Some(slot) = maps::expected(&name)
+    {
+        return Some(slot);
+    }
+    let end = end.wrapping_sub(SCOPE as usize);
+    if task::copy_id(end.wrapping_sub(CONTAINER_ID_LEN), &mut name) {
+        return maps::expected(&name);
+    }
+    None
+}
+
+#[btf_tracepoint(function = "cgroup_rmdir")]
+fn cgroup_rmdir(ctx: BtfTracePointContext) -> i32 {
+    removed(Kptr(ctx.arg::<u64>(0)));
+    0
+}
+
+#[inline(always)]
+fn removed(cgroup: Kptr) -> Option<()> {
+    if !cgroup.cgroup_is_v2() {
+        return None;
+    }
+    let id = cgroup.cgroup_id()?;
+    let target = maps::target(maps::cgroup_slot(id)?)?;
+    maps::untag_cgroup(id);
+    detail::cgroup(target, id, cgroup::REMOVED);
+    None
+}
+
+#[btf_tracepoint(function = "cgroup_attach_task")]
+fn cgroup_attach_task(ctx: BtfTracePointContext) -> i32 {
+    moved(Kptr(ctx.arg::<u64>(0)), Kptr(ctx.arg::<u64>(2)));
+    0
+}
+
+/// A task is moved. Membership is by process: a single thread moved (threaded cgroups) changes
+/// nothing, unless it is the leader.
+#[inline(always)]
+fn moved(to: Kptr, task: Kptr) -> Option<()> {
+    if !to.cgroup_is_v2() {
+        return None;
+    }
+    let pid = task.task_pid();
+    if pid != task.task_tgid() {
+        return None;
+    }
+    let slot = maps::cgroup_slot(to.cgroup_id()?);
+    if let Some(entry) = maps::process(pid) {
+        if slot == Some(entry.get().slot) {
+            return None;
+        }
+        membership::leave(maps::target(entry.get().slot)?, pid, entry);
+    }
+    let target = maps::target(slot?)?;
+    let live = task.task_live();
+    if live == 0 {
+        return None;
+    }
+    let start_ns = task.task_start_ns();
+    membership::enter(target, pid, start_ns, live);
+    // It may have died between the look and the entry; its exit saw no entry then.
+    if task.task_live() == 0 {
+        membership::forget(pid, start_ns);
+    }
+    None
+}

@@ -1,0 +1,43 @@
+//! Executed programs.
+
+use crate::{count, detail, gate, maps, membership, rate, task};
+use aya_ebpf::macros::tracepoint;
+use aya_ebpf::programs::TracePointContext;
+use guard_common::entry::flag;
+use guard_common::word::Word;
+
+#[tracepoint]
+fn sched_process_exec(_ctx: TracePointContext) -> u32 {
+    let tgid = task::tgid();
+    let entry = match maps::process(tgid) {
+        Some(entry) => entry,
+        // It may have come into a target on a way we did not see: exec is where we look.
+        None => {
+            let Some(target) = membership::current_target() else {
+                return 0;
+            };
+            membership::enter(target, tgid, task::start_ns(), 1);
+            match maps::process(tgid) {
+                Some(entry) => entry,
+                None => return 0,
+            }
+        }
+    };
+    let Some(target) = maps::target(entry.get().slot) else {
+        return 0;
+    };
+    rate::touch(target);
+    count!(target, execs).count();
+    // After de_thread() one task is left, and all exits before it are counted: what differs is
+    // the drift of an adoption, mended here.
+    let drift = 1u64.wrapping_sub(entry.tasks().load());
+    if drift != 0 {
+        entry.tasks().fetch_add(drift);
+        count!(target, tasks).fetch_add(drift);
+    }
+    if entry.flags().load() & flag::CONDEMNED != 0 {
+        gate::execute_sentence(target, entry);
+    }
+    detail::exec(target, tgid, entry);
+    0
+}

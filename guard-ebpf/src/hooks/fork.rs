@@ -1,0 +1,94 @@
+//! Births. task_newtask knows threads from processes and makes the entry; sched_process_fork, which
+//! fires for processes and threads that clone(2) made, counts the spawn.
+
+use crate::detail::Event;
+use crate::task::{self, newtask_flags, newtask_pid};
+use crate::{count, detail, gate, maps, membership, rate};
+use aya_ebpf::macros::tracepoint;
+use aya_ebpf::programs::TracePointContext;
+use guard_common::abi::{CLONE_INTO_CGROUP, CLONE_THREAD};
+use guard_common::entry::flag;
+use guard_common::record::what;
+use guard_common::word::Word;
+
+#[tracepoint]
+fn task_newtask(ctx: TracePointContext) -> u32 {
+    let tgid = task::tgid();
+    let parent = match maps::process(tgid) {
+        Some(parent) => parent,
+        None => match outsider(&ctx, tgid) {
+            Some(parent) => parent,
+            None => return 0,
+        },
+    };
+    let Some(target) = maps::target(parent.get().slot) else {
+        return 0;
+    };
+    rate::touch(target);
+    if newtask_flags(&ctx) & CLONE_THREAD != 0 {
+        parent.tasks().fetch_add(1);
+        count!(target, tasks).count();
+        count!(target, threads).count();
+    } else {
+        membership::born(target, parent, newtask_pid(&ctx));
+    }
+    0
+}
+
+/// An unwatched process forks. Two cases matter: it puts its child straight into a target, or it
+/// is itself in a target that is being armed. In the second it is adopted and its entry returned.
+#[inline(always)]
+fn outsider(ctx: &TracePointContext, tgid: u32) -> Option<maps::Ref<guard_common::ProcessEntry>> {
+    let flags = newtask_flags(ctx);
+    if flags & (CLONE_INTO_CGROUP | CLONE_THREAD) == CLONE_INTO_CGROUP {
+        let pid = newtask_pid(ctx);
+        let child = task::newborn(pid)?;
+        let target = maps::target(maps::cgroup_slot(child.task_cgroup_id()?)?)?;
+        membership::enter(target, pid, child.task_start_ns(), 1);
+        return None;
+    }
+    if !maps::arming() {
+        return None;
+    }
+    let target = membership::current_target()?;
+    // `live` counts a thread that is being born already; this very event will count it.
+    let born = u32::from(flags & CLONE_THREAD != 0);
+    membership::enter(
+        target,
+        tgid,
+        task::start_ns(),
+        task::live().saturating_sub(born),
+    );
+    maps::process(tgid)
+}
+
+#[tracepoint]
+fn sched_process_fork(ctx: TracePointContext) -> u32 {
+    let pid = task::fork_child(&ctx);
+    // Entries are keyed by thread group: a thread's id finds none.
+    let Some(entry) = maps::process(pid) else {
+        return 0;
+    };
+    if entry.get().flags & flag::ENTERED != 0 {
+        return 0;
+    }
+    let Some(target) = maps::target(entry.get().slot) else {
+        return 0;
+    };
+    count!(target, spawns).count();
+    detail::process(
+        target,
+        &Event {
+            what: what::SPAWN,
+            pid,
+            status: 0,
+        },
+        entry.get(),
+    );
+    // A condemned process that forks has had its chance to execute something.
+    let parent = maps::process(task::tgid());
+    if let Some(parent) = parent.filter(|p| p.flags().load() & flag::CONDEMNED != 0) {
+        gate::execute_sentence(target, parent);
+    }
+    0
+}

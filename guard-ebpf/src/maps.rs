@@ -1,0 +1,299 @@
+//! Every map, its size and why, and safe ways into their values.
+
+use crate::atomic::Cell;
+use crate::detail::Exec;
+use aya_ebpf::macros::map;
+use aya_ebpf::maps::{Array, HashMap, RingBuf};
+use core::mem::{MaybeUninit, offset_of};
+use guard_common::abi::{MAX_CGROUPS, MAX_PROCESSES, MAX_TARGETS, PATH_MAX, RING_BYTES};
+use guard_common::record::{Header, Process, RateSample};
+use guard_common::{GateLimits, GateState, ProcessEntry, TargetCounters};
+
+/// A value of a map that stays valid for the run of the program.
+pub struct Ref<T>(*mut T);
+
+impl<T> Clone for Ref<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for Ref<T> {}
+
+impl<T> Ref<T> {
+    /// The word at `offset`, which must come from `offset_of!` of a u64 or i64 field.
+    #[inline(always)]
+    pub fn word(self, offset: usize) -> Cell {
+        // SAFETY: the pointer came from a lookup and the offset from offset_of!; the verifier
+        // checks both again.
+        unsafe { Cell::new(self.0.byte_add(offset).cast()) }
+    }
+}
+
+impl<T: Copy> Ref<T> {
+    /// The value as it is now, for fields that are written once or by the agent.
+    #[inline(always)]
+    pub fn get(&self) -> &T {
+        // SAFETY: the pointer came from a lookup; values are plain old data.
+        unsafe { &*self.0 }
+    }
+}
+
+/// Process entries by tgid. Preallocated: the fork path may not sleep.
+#[map]
+static PROCESSES: HashMap<u32, ProcessEntry> = HashMap::with_max_entries(MAX_PROCESSES, 0);
+
+/// Target slots by cgroup id: targets and what is nested in them.
+#[map]
+static CGROUPS: HashMap<u64, u32> = HashMap::with_max_entries(MAX_CGROUPS, 0);
+
+/// Target slots by what will name a cgroup that is not there yet: its path below the v2 mount, or
+/// the 64 digits of a container id, NUL-padded. Written by the agent.
+#[map]
+static EXPECTED: HashMap<[u8; PATH_MAX], u32> = HashMap::with_max_entries(2 * MAX_TARGETS, 0);
+
+/// Counts, one value per slot.
+#[map]
+static COUNTERS: Array<TargetCounters> = Array::with_max_entries(MAX_TARGETS, 0);
+
+/// The gate's words, one value per slot.
+#[map]
+static GATES: Array<GateState> = Array::with_max_entries(MAX_TARGETS, 0);
+
+/// Limits, one value per slot. Written by the agent.
+#[map]
+static LIMITS: Array<GateLimits> = Array::with_max_entries(MAX_TARGETS, 0);
+
+/// Slot and token taken by a fork that has not succeeded yet, by the forking task's tid: as many
+/// as tasks can be inside fork at once.
+#[map]
+static PENDING: HashMap<u32, Pending> = HashMap::with_max_entries(16_384, 0);
+
+/// How many armings are under way. Written by the agent.
+#[map]
+static ARMING: Array<u64> = Array::with_max_entries(1, 0);
+
+/// Watched processes, over all targets.
+#[map]
+static WATCHED: Array<u64> = Array::with_max_entries(1, 0);
+
+/// Records to the agent.
+#[map]
+pub static EVENTS: RingBuf = RingBuf::with_byte_size(RING_BYTES, 0);
+
+/// What a fork in flight has taken.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Pending {
+    /// The child's task_struct: names the fork.
+    pub child: u64,
+    /// Nanoseconds of bucket taken.
+    pub token_ns: u64,
+    /// The target's slot.
+    pub slot: u32,
+    /// Padding, 0.
+    pub reserved: u32,
+}
+
+/// What all hooks of a target need.
+#[derive(Clone, Copy)]
+pub struct Target {
+    /// Its slot.
+    pub slot: u32,
+    /// Its counts.
+    pub counters: Ref<TargetCounters>,
+    /// Its gate's words.
+    pub gate: Ref<GateState>,
+    /// Its limits.
+    pub limits: Ref<GateLimits>,
+}
+
+/// The target in `slot`.
+#[inline(always)]
+pub fn target(slot: u32) -> Option<Target> {
+    Some(Target {
+        slot,
+        counters: Ref(COUNTERS.get_ptr_mut(slot)?),
+        gate: Ref(GATES.get_ptr_mut(slot)?),
+        limits: Ref(LIMITS.get_ptr_mut(slot)?),
+    })
+}
+
+/// The entry of process `tgid`.
+///
+/// Entries are preallocated and could be reused while we look at them; whoever asks holds the
+/// process alive: a task of it forks, executes, exits, or is moved under cgroup_mutex.
+#[inline(always)]
+pub fn process(tgid: u32) -> Option<Ref<ProcessEntry>> {
+    PROCESSES.get_ptr_mut(tgid).map(Ref)
+}
+
+/// Adds an entry; false where there is one already or no room.
+#[inline(always)]
+pub fn add_process(tgid: u32, entry: &ProcessEntry) -> bool {
+    const BPF_NOEXIST: u64 = 1;
+    let added = PROCESSES.insert(tgid, entry, BPF_NOEXIST).is_ok();
+    if added && let Some(watched) = watched() {
+        watched.count();
+    }
+    added
+}
+
+/// Removes an entry; false where another was first.
+#[inline(always)]
+pub fn remove_process(tgid: u32) -> bool {
+    use guard_common::word::Word;
+    let removed = PROCESSES.remove(tgid).is_ok();
+    if removed && let Some(watched) = watched() {
+        watched.fetch_sub(1);
+    }
+    removed
+}
+
+/// The count of entries.
+#[inline(always)]
+pub fn watched() -> Option<Cell> {
+    WATCHED.get_ptr_mut(0).map(|word| {
+        // SAFETY: a u64 array's value, just looked up.
+        unsafe { Cell::new(word) }
+    })
+}
+
+/// Whether a target is being armed now.
+#[inline(always)]
+pub fn arming() -> bool {
+    ARMING.get(0).is_some_and(|&n| n != 0)
+}
+
+/// The slot of a cgroup.
+#[inline(always)]
+pub fn cgroup_slot(id: u64) -> Option<u32> {
+    // SAFETY: the value is one word and never torn; an entry removed meanwhile is a target gone.
+    unsafe { CGROUPS.get(id) }.copied()
+}
+
+/// Tags a cgroup; false where there is no room.
+#[inline(always)]
+pub fn tag_cgroup(id: u64, slot: u32) -> bool {
+    CGROUPS.insert(id, slot, 0).is_ok()
+}
+
+/// Takes a cgroup's tag away.
+#[inline(always)]
+pub fn untag_cgroup(id: u64) {
+    let _ = CGROUPS.remove(id);
+}
+
+/// The slot that waits for a cgroup of this name.
+#[inline(always)]
+pub fn expected(name: &[u8; PATH_MAX]) -> Option<u32> {
+    // SAFETY: as for `cgroup_slot`.
+    unsafe { EXPECTED.get(name) }.copied()
+}
+
+/// What the fork under way in task `tid` has taken.
+#[inline(always)]
+pub fn pending(tid: u32) -> Option<Pending> {
+    // SAFETY: only task `tid` itself adds and removes this key.
+    unsafe { PENDING.get(tid) }.copied()
+}
+
+/// Remembers what the fork under way in task `tid` has taken; false where there is no room.
+#[inline(always)]
+pub fn set_pending(tid: u32, pending: &Pending) -> bool {
+    PENDING.insert(tid, pending, 0).is_ok()
+}
+
+/// Forgets it.
+#[inline(always)]
+pub fn clear_pending(tid: u32) {
+    let _ = PENDING.remove(tid);
+}
+
+/// Fills one record of the ring buffer in place and submits it; false where it is full.
+#[inline(always)]
+pub fn submit<T: 'static>(flags: u64, fill: impl FnOnce(&mut MaybeUninit<T>)) -> bool {
+    let Some(mut entry) = EVENTS.reserve::<T>(0) else {
+        return false;
+    };
+    fill(&mut entry);
+    entry.submit(flags);
+    true
+}
+
+/// Fills a rate sample in place; word by word, since the whole of it would not fit the stack of
+/// a program that has others above it.
+#[inline(always)]
+pub fn fill_sample(
+    to: &mut MaybeUninit<RateSample>,
+    header: Header,
+    second: u64,
+    committed: u64,
+    counters: Ref<TargetCounters>,
+) {
+    let to = to.as_mut_ptr();
+    // SAFETY: `to` is a whole reserved record; TargetCounters is made of u64 words alone.
+    unsafe {
+        (&raw mut (*to).header).write(header);
+        (&raw mut (*to).second).write(second);
+        (&raw mut (*to).committed).write(committed);
+        let words = (&raw mut (*to).counters).cast::<u64>();
+        for i in 0..size_of::<TargetCounters>() / 8 {
+            let word = core::ptr::read_volatile(counters.0.cast::<u64>().add(i));
+            core::ptr::write_volatile(words.add(i), word);
+        }
+    }
+}
+
+/// Fills an exec record in place, command line and its length last.
+#[inline(always)]
+pub fn fill_exec(to: &mut MaybeUninit<Exec>, head: Process) {
+    let to = to.as_mut_ptr().cast::<u8>();
+    // SAFETY: `to` is a whole reserved record, of which Process is the first part.
+    unsafe {
+        to.cast::<Process>().write(head);
+        let len = crate::task::copy_args(to.add(Exec::ARGS));
+        to.add(Exec::ARGS_LEN).cast::<u32>().write(len);
+    }
+}
+
+/// Shorthand for a word of a target's counts: `count!(target, spawns)`.
+#[macro_export]
+macro_rules! count {
+    ($target:expr, $field:ident) => {
+        $target
+            .counters
+            .word(core::mem::offset_of!(guard_common::TargetCounters, $field))
+    };
+}
+
+/// Shorthand for a word of a target's gate.
+#[macro_export]
+macro_rules! gate_word {
+    ($target:expr, $field:ident) => {
+        $target
+            .gate
+            .word(core::mem::offset_of!(guard_common::GateState, $field))
+    };
+}
+
+/// Words of a process entry.
+impl Ref<ProcessEntry> {
+    /// Tasks alive, two's complement.
+    #[inline(always)]
+    pub fn tasks(self) -> Cell {
+        self.word(offset_of!(ProcessEntry, tasks))
+    }
+
+    /// Whether the death is counted.
+    #[inline(always)]
+    pub fn dead(self) -> Cell {
+        self.word(offset_of!(ProcessEntry, dead))
+    }
+
+    /// Bits of [`guard_common::entry::flag`].
+    #[inline(always)]
+    pub fn flags(self) -> Cell {
+        self.word(offset_of!(ProcessEntry, flags))
+    }
+}

@@ -1,0 +1,271 @@
+//! Fields of kernel structs, by offsets that the agent reads from the kernel's own BTF and from
+//! tracefs at load: Rust has no CO-RE.
+
+use aya_ebpf::Global;
+use aya_ebpf::helpers::{
+    bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_get_current_task_btf,
+    bpf_ktime_get_boot_ns, bpf_probe_read_kernel, generated,
+};
+use aya_ebpf::programs::TracePointContext;
+
+/// Declares offsets, all 0 until the agent sets them.
+macro_rules! offsets {
+    ($($(#[$doc:meta])* $name:ident),+ $(,)?) => {$(
+        $(#[$doc])*
+        #[unsafe(no_mangle)]
+        static $name: Global<u32> = Global::new(0);
+    )+};
+}
+
+offsets! {
+    TASK_SIGNAL, TASK_CGROUPS, TASK_MM, TASK_EXIT_CODE, TASK_START, TASK_CHILDREN, TASK_SIBLING,
+    TASK_PID, TASK_TGID, TASK_PARENT, SIGNAL_LIVE, CSS_SET_CGROUP, CGROUP_KN, CGROUP_ROOT,
+    CGROUP_PARENT, KN_ID, ROOT_HIERARCHY, MM_ARG_START, MM_ARG_END,
+    EVENT_NEWTASK_PID, EVENT_NEWTASK_FLAGS, EVENT_FORK_CHILD,
+}
+
+/// A kernel pointer read by address: for tasks other than the current one, whose fields the
+/// verifier lets us reach only through a copying helper.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Kptr(pub u64);
+
+impl Kptr {
+    #[inline(always)]
+    fn read<T>(self, offset: &Global<u32>) -> Option<T> {
+        let at = self.0.wrapping_add(u64::from(offset.load()));
+        // SAFETY: the helper checks the address.
+        unsafe { bpf_probe_read_kernel(at as *const T) }.ok()
+    }
+
+    #[inline(always)]
+    fn follow(self, offset: &Global<u32>) -> Option<Self> {
+        self.read::<u64>(offset).map(Self)
+    }
+}
+
+/// Nanoseconds of CLOCK_BOOTTIME.
+#[inline(always)]
+pub fn now_ns() -> u64 {
+    // SAFETY: no arguments.
+    unsafe { bpf_ktime_get_boot_ns() }
+}
+
+/// Thread-group id of the current task, in the init pid namespace.
+#[inline(always)]
+pub fn tgid() -> u32 {
+    (bpf_get_current_pid_tgid() >> 32) as u32
+}
+
+/// Id of the current task.
+#[inline(always)]
+pub fn tid() -> u32 {
+    bpf_get_current_pid_tgid() as u32
+}
+
+/// Name of the current task.
+#[inline(always)]
+pub fn comm() -> [u8; 16] {
+    bpf_get_current_comm().unwrap_or([0; 16])
+}
+
+/// The current task.
+#[inline(always)]
+fn current() -> *const u8 {
+    // SAFETY: no arguments.
+    unsafe { bpf_get_current_task_btf() }.cast_const().cast()
+}
+
+/// A field of a BTF pointer, read directly: the verifier knows the type and the offset, which is
+/// a constant in frozen .rodata.
+#[inline(always)]
+fn field<T>(base: *const u8, offset: &Global<u32>) -> T {
+    // SAFETY: the verifier checks that the offset is a readable field of the pointed-to struct.
+    unsafe { core::ptr::read_volatile(base.add(offset.load() as usize).cast()) }
+}
+
+/// Id of the v2 cgroup of the current task.
+#[inline(always)]
+pub fn cgroup_id() -> u64 {
+    let css_set: *const u8 = field(current(), &TASK_CGROUPS);
+    let cgroup: *const u8 = field(css_set, &CSS_SET_CGROUP);
+    let kn: *const u8 = field(cgroup, &CGROUP_KN);
+    field(kn, &KN_ID)
+}
+
+/// Tasks of the current process that have not begun to exit.
+#[inline(always)]
+pub fn live() -> u32 {
+    let signal: *const u8 = field(current(), &TASK_SIGNAL);
+    field(signal, &SIGNAL_LIVE)
+}
+
+/// Start of the current task in ns of CLOCK_BOOTTIME.
+#[inline(always)]
+pub fn start_ns() -> u64 {
+    field(current(), &TASK_START)
+}
+
+/// Wait status of the current, exiting task.
+#[inline(always)]
+pub fn exit_code() -> u32 {
+    field(current(), &TASK_EXIT_CODE)
+}
+
+/// Copies the current program's command line (arguments, each ended by NUL) to `to`, which has
+/// room for [`guard_common::abi::ARGS_MAX`] bytes; returns its length, 0 where there is none.
+#[inline(always)]
+pub fn copy_args(to: *mut u8) -> u32 {
+    let mm: *const u8 = field(current(), &TASK_MM);
+    if mm.is_null() {
+        return 0;
+    }
+    let start: u64 = field(mm, &MM_ARG_START);
+    let end: u64 = field(mm, &MM_ARG_END);
+    let max = guard_common::abi::ARGS_MAX as u64;
+    let wanted = end.wrapping_sub(start);
+    let len = if wanted > max { max } else { wanted };
+    // SAFETY: `to` has room for ARGS_MAX bytes; the helper checks the user address.
+    let read = unsafe { generated::bpf_probe_read_user(to.cast(), len as u32, start as *const _) };
+    if read == 0 { len as u32 } else { 0 }
+}
+
+/// The child that the current task has just forked and not yet woken, if its pid is `pid`.
+///
+/// copy_process() has put it last on the list of its parent's children, which is the forking
+/// task's own (list_add_tail in kernel/fork.c) or, with CLONE_PARENT, that of its parent. It
+/// cannot be gone: it runs only after both fork tracepoints.
+#[inline(always)]
+pub fn newborn(pid: u32) -> Option<Kptr> {
+    let me = Kptr(current() as u64);
+    last_child(me, pid).or_else(|| last_child(me.follow(&TASK_PARENT)?, pid))
+}
+
+#[inline(always)]
+fn last_child(parent: Kptr, pid: u32) -> Option<Kptr> {
+    let head = parent.0.wrapping_add(u64::from(TASK_CHILDREN.load()));
+    // list_head is {next, prev}: prev of the head is the last element.
+    // SAFETY: the helper checks the address.
+    let last: u64 = unsafe { bpf_probe_read_kernel((head + 8) as *const u64) }.ok()?;
+    let child = Kptr(last.wrapping_sub(u64::from(TASK_SIBLING.load())));
+    (child.read::<u32>(&TASK_PID)? == pid).then_some(child)
+}
+
+impl Kptr {
+    /// A task's start in ns of CLOCK_BOOTTIME.
+    #[inline(always)]
+    pub fn task_start_ns(self) -> u64 {
+        self.read(&TASK_START).unwrap_or(0)
+    }
+
+    /// Tasks of a task's process that have not begun to exit.
+    #[inline(always)]
+    pub fn task_live(self) -> u32 {
+        let Some(signal) = self.follow(&TASK_SIGNAL) else {
+            return 0;
+        };
+        signal.read(&SIGNAL_LIVE).unwrap_or(0)
+    }
+
+    /// A task's process.
+    #[inline(always)]
+    pub fn task_tgid(self) -> u32 {
+        self.read(&TASK_TGID).unwrap_or(0)
+    }
+
+    /// A task's own id.
+    #[inline(always)]
+    pub fn task_pid(self) -> u32 {
+        self.read(&TASK_PID).unwrap_or(0)
+    }
+
+    /// Id of a task's v2 cgroup.
+    #[inline(always)]
+    pub fn task_cgroup_id(self) -> Option<u64> {
+        self.follow(&TASK_CGROUPS)?
+            .follow(&CSS_SET_CGROUP)?
+            .cgroup_id()
+    }
+
+    /// Whether a task is in the same css_set, and so in the same cgroups, as the current one.
+    #[inline(always)]
+    pub fn task_shares_cgroups(self) -> bool {
+        let mine: u64 = field(current(), &TASK_CGROUPS);
+        self.read::<u64>(&TASK_CGROUPS) == Some(mine)
+    }
+
+    /// A cgroup's id.
+    #[inline(always)]
+    pub fn cgroup_id(self) -> Option<u64> {
+        self.follow(&CGROUP_KN)?.read(&KN_ID)
+    }
+
+    /// Whether a cgroup is in the v2 hierarchy, whose id is 0; ids of v1 cgroups may be the same
+    /// numbers.
+    #[inline(always)]
+    pub fn cgroup_is_v2(self) -> bool {
+        self.follow(&CGROUP_ROOT)
+            .and_then(|root| root.read::<u32>(&ROOT_HIERARCHY))
+            == Some(0)
+    }
+
+    /// A cgroup's parent: `self.parent`, a css that is its cgroup's first member.
+    #[inline(always)]
+    pub fn cgroup_parent(self) -> Option<Self> {
+        self.follow(&CGROUP_PARENT).filter(|parent| parent.0 != 0)
+    }
+}
+
+/// The child's pid, of a task_newtask event.
+#[inline(always)]
+pub fn newtask_pid(ctx: &TracePointContext) -> u32 {
+    event(ctx, &EVENT_NEWTASK_PID)
+}
+
+/// The clone flags, of a task_newtask event.
+#[inline(always)]
+pub fn newtask_flags(ctx: &TracePointContext) -> u64 {
+    // SAFETY: the helper checks the address; the offset is the event's own.
+    unsafe { ctx.read_at(EVENT_NEWTASK_FLAGS.load() as usize) }.unwrap_or(0)
+}
+
+/// The child's pid, of a sched_process_fork event.
+#[inline(always)]
+pub fn fork_child(ctx: &TracePointContext) -> u32 {
+    event(ctx, &EVENT_FORK_CHILD)
+}
+
+#[inline(always)]
+fn event(ctx: &TracePointContext, offset: &Global<u32>) -> u32 {
+    // SAFETY: the helper checks the address; the offset is the event's own.
+    unsafe { ctx.read_at(offset.load() as usize) }.unwrap_or(0)
+}
+
+/// Sends SIGKILL to the current process.
+#[inline(always)]
+pub fn kill_self() -> bool {
+    const SIGKILL: u32 = 9;
+    // SAFETY: the helper takes a number.
+    unsafe { generated::bpf_send_signal(SIGKILL) == 0 }
+}
+
+/// Copies a NUL-ended kernel string; returns its length with the NUL, 0 where it failed.
+#[inline(always)]
+pub fn copy_path(from: *const u8, to: &mut [u8; guard_common::abi::PATH_MAX]) -> u64 {
+    // SAFETY: `to` is as long as said; the helper checks the source.
+    let len = unsafe {
+        generated::bpf_probe_read_kernel_str(
+            to.as_mut_ptr().cast(),
+            guard_common::abi::PATH_MAX as u32,
+            from.cast(),
+        )
+    };
+    if len > 0 { len as u64 } else { 0 }
+}
+
+/// Copies the 64 bytes at `from`, the digits of a container id; false where that failed.
+#[inline(always)]
+pub fn copy_id(from: *const u8, to: &mut [u8; guard_common::abi::PATH_MAX]) -> bool {
+    const LEN: u32 = guard_common::abi::CONTAINER_ID_LEN as u32;
+    // SAFETY: `to` is longer; the helper checks the source.
+    unsafe { generated::bpf_probe_read_kernel(to.as_mut_ptr().cast(), LEN, from.cast()) == 0 }
+}
