@@ -2,13 +2,22 @@
 //! are changed by the kernel's atomics alone.
 
 use crate::{count, gate_word, maps, membership, rate};
-use aya_ebpf::macros::raw_tracepoint;
 use aya_ebpf::programs::RawTracePointContext;
+use core::ffi::c_void;
 use guard_common::abi::Control;
 use guard_common::word::Word;
 
-#[raw_tracepoint]
-fn control(ctx: RawTracePointContext) -> i32 {
+/// By hand, since the macro of aya-ebpf 0.2.1 throws the answer away and returns 0: arming would
+/// take each adoption for one that came too late.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "raw_tp")]
+extern "C" fn control(ctx: *mut c_void) -> i32 {
+    answer(&RawTracePointContext::new(ctx))
+}
+
+/// 1: done; 0: there was nothing to do; -1: no such slot or operation.
+#[inline(always)]
+fn answer(ctx: &RawTracePointContext) -> i32 {
     let op: u64 = ctx.arg(0);
     let slot: u64 = ctx.arg(1);
     let (a, b, c): (u64, u64, u64) = (ctx.arg(2), ctx.arg(3), ctx.arg(4));
