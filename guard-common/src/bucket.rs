@@ -24,7 +24,8 @@ impl Shape {
     /// Nanoseconds of `n` tokens. Both factors are bounded, so the product fits: BPF has no
     /// 128-bit multiplication, and so none that saturates.
     #[inline(always)]
-    const fn cost(self, n: u64) -> u64 {
+    #[must_use]
+    pub const fn cost(self, n: u64) -> u64 {
         let n = if n < MAX_TOKENS { n } else { MAX_TOKENS };
         let token_ns = if self.token_ns < MAX_TOKEN_NS {
             self.token_ns

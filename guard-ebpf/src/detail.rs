@@ -66,6 +66,9 @@ pub struct Event {
 
 #[inline(always)]
 fn head(target: Target, event: &Event, entry: &ProcessEntry) -> Process {
+    // A move or an adoption is somebody else's doing, whose name is not the process's: empty. A
+    // spawn is its parent's, whose name it has.
+    let own = event.what == what::SPAWN || event.pid == task::tgid();
     Process {
         header: header(target, kind::PROCESS),
         start_ns: entry.start_ns,
@@ -75,7 +78,7 @@ fn head(target: Target, event: &Event, entry: &ProcessEntry) -> Process {
         flags: entry.flags as u32,
         status: event.status,
         args_len: 0,
-        comm: task::comm(),
+        comm: if own { task::comm() } else { [0; 16] },
     }
 }
 

@@ -38,7 +38,7 @@ pub fn ask(target: Target) -> Answer {
     let now = task::now_ns();
     let shape = limits.shape(gate_word!(target, started_ns).load(), now);
     match bucket::take(&gate_word!(target, full_at), now, 1, shape) {
-        Taken::Yes => Answer::Granted(shape.token_ns),
+        Taken::Yes => Answer::Granted(shape.cost(1)),
         other => {
             slots::give_back(&committed, 1);
             Answer::Refused(if other == Taken::Refused {
@@ -55,6 +55,17 @@ pub fn ask(target: Target) -> Answer {
 pub fn give_back(target: Target, token_ns: u64) {
     slots::give_back(&gate_word!(target, committed), 1);
     gate_word!(target, full_at).fetch_sub(token_ns);
+}
+
+/// Gives back what an earlier fork of task `tid` had taken and nobody took over: its task_free was
+/// missed, or its process left its target, or its target left `lsm` mode, in the middle of it.
+#[inline(always)]
+pub fn heal(tid: u32) {
+    if let Some(stale) = maps::take_pending(tid)
+        && let Some(owner) = maps::target(stale.slot)
+    {
+        give_back(owner, stale.token_ns);
+    }
 }
 
 /// One more live process, whose slot is taken.

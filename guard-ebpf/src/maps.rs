@@ -7,6 +7,7 @@ use aya_ebpf::maps::{Array, HashMap, RingBuf};
 use core::mem::{MaybeUninit, offset_of};
 use guard_common::abi::{MAX_CGROUPS, MAX_PROCESSES, MAX_TARGETS, PATH_MAX, RING_BYTES};
 use guard_common::record::{Header, Process, RateSample};
+use guard_common::word::Word;
 use guard_common::{GateLimits, GateState, ProcessEntry, TargetCounters};
 
 /// A value of a map that stays valid for the run of the program.
@@ -39,9 +40,14 @@ impl<T: Copy> Ref<T> {
     }
 }
 
+/// Entries beyond [`MAX_PROCESSES`], at which the gate refuses: what is condemned, or entered
+/// unasked, needs an entry too, or nobody would know it at its exec.
+const SPARE_PROCESSES: u32 = MAX_PROCESSES / 8;
+
 /// Process entries by tgid. Preallocated: the fork path may not sleep.
 #[map]
-static PROCESSES: HashMap<u32, ProcessEntry> = HashMap::with_max_entries(MAX_PROCESSES, 0);
+static PROCESSES: HashMap<u32, ProcessEntry> =
+    HashMap::with_max_entries(MAX_PROCESSES + SPARE_PROCESSES, 0);
 
 /// Target slots by cgroup id: targets and what is nested in them.
 #[map]
@@ -68,6 +74,11 @@ static LIMITS: Array<GateLimits> = Array::with_max_entries(MAX_TARGETS, 0);
 /// as tasks can be inside fork at once.
 #[map]
 static PENDING: HashMap<u32, Pending> = HashMap::with_max_entries(16_384, 0);
+
+/// How many entries PENDING has. Nearly always 0, and then nobody need look: outside of `lsm`
+/// mode this costs a fork or exit one load, where a miss costs a hash.
+#[map]
+static IN_FLIGHT: Array<u64> = Array::with_max_entries(1, 0);
 
 /// How many armings are under way. Written by the agent.
 #[map]
@@ -142,7 +153,6 @@ pub fn add_process(tgid: u32, entry: &ProcessEntry) -> bool {
 /// Removes an entry; false where another was first.
 #[inline(always)]
 pub fn remove_process(tgid: u32) -> bool {
-    use guard_common::word::Word;
     let removed = PROCESSES.remove(tgid).is_ok();
     if removed && let Some(watched) = watched() {
         watched.fetch_sub(1);
@@ -150,13 +160,19 @@ pub fn remove_process(tgid: u32) -> bool {
     removed
 }
 
-/// The count of entries.
+/// The only word of an array.
 #[inline(always)]
-pub fn watched() -> Option<Cell> {
-    WATCHED.get_ptr_mut(0).map(|word| {
+fn only(array: &Array<u64>) -> Option<Cell> {
+    array.get_ptr_mut(0).map(|word| {
         // SAFETY: a u64 array's value, just looked up.
         unsafe { Cell::new(word) }
     })
+}
+
+/// The count of entries.
+#[inline(always)]
+pub fn watched() -> Option<Cell> {
+    only(&WATCHED)
 }
 
 /// Whether a target is being armed now.
@@ -194,20 +210,44 @@ pub fn expected(name: &[u8; PATH_MAX]) -> Option<u32> {
 /// What the fork under way in task `tid` has taken.
 #[inline(always)]
 pub fn pending(tid: u32) -> Option<Pending> {
+    if only(&IN_FLIGHT)?.load() == 0 {
+        return None;
+    }
     // SAFETY: only task `tid` itself adds and removes this key.
     unsafe { PENDING.get(tid) }.copied()
 }
 
-/// Remembers what the fork under way in task `tid` has taken; false where there is no room.
+/// Remembers what the fork under way in task `tid` has taken; false where there is no room. The
+/// count goes up first and down last, so that nobody who must look is told not to.
 #[inline(always)]
 pub fn set_pending(tid: u32, pending: &Pending) -> bool {
-    PENDING.insert(tid, pending, 0).is_ok()
+    const BPF_NOEXIST: u64 = 1;
+    let Some(in_flight) = only(&IN_FLIGHT) else {
+        return false;
+    };
+    in_flight.count();
+    let added = PENDING.insert(tid, pending, BPF_NOEXIST).is_ok();
+    if !added {
+        in_flight.fetch_sub(1);
+    }
+    added
 }
 
-/// Forgets it.
+/// Forgets it; false where there was nothing: whoever gets true has it to use or to give back.
 #[inline(always)]
-pub fn clear_pending(tid: u32) {
-    let _ = PENDING.remove(tid);
+fn clear_pending(tid: u32) -> bool {
+    let removed = PENDING.remove(tid).is_ok();
+    if removed && let Some(in_flight) = only(&IN_FLIGHT) {
+        in_flight.fetch_sub(1);
+    }
+    removed
+}
+
+/// Takes it over.
+#[inline(always)]
+pub fn take_pending(tid: u32) -> Option<Pending> {
+    let pending = pending(tid)?;
+    clear_pending(tid).then_some(pending)
 }
 
 /// Fills one record of the ring buffer in place and submits it; false where it is full.

@@ -7,7 +7,7 @@ use crate::maps::{self, Ref, Target};
 use crate::task::{self, Kptr};
 use crate::{count, detail, gate_word, rate};
 use guard_common::entry::{ProcessEntry, flag};
-use guard_common::record::{verdict, what};
+use guard_common::record::{limit, verdict, what};
 use guard_common::word::Word;
 use guard_common::{GateMode, slots};
 
@@ -31,6 +31,17 @@ fn entry(target: Target, flags: u64, start_ns: u64, parent: u32, tasks: u32) -> 
     }
 }
 
+/// What became of an entry that was to be added.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Added {
+    /// It is in the table.
+    Yes,
+    /// The process had one already.
+    There,
+    /// There is no room: the process goes unwatched.
+    Full,
+}
+
 /// A watched process forked a process: it gets an entry, and its slot, or is condemned.
 #[inline(always)]
 pub fn born(target: Target, parent: Ref<ProcessEntry>, pid: u32) {
@@ -43,10 +54,19 @@ pub fn born(target: Target, parent: Ref<ProcessEntry>, pid: u32) {
         flag::CONDEMNED
     };
     let new = entry(target, flags, start_ns, task::tgid(), 1);
-    if !add(target, pid, &new) {
-        // It entered by an attach between its birth and this event, or the table is full.
+    let added = add(pid, &new, child.is_some());
+    if added != Added::There {
+        // What was there already came in by an attach between its birth and this event, and is
+        // counted as that.
+        count!(target, spawns).count();
+    }
+    if added != Added::Yes {
         if let Some(token_ns) = granted {
             gate::give_back(target, token_ns);
+        }
+        if added == Added::Full {
+            // It runs, and nobody will know it: at least that is said.
+            gate::refused(target, limit::TABLE, verdict::OBSERVED);
         }
         return;
     }
@@ -57,13 +77,21 @@ pub fn born(target: Target, parent: Ref<ProcessEntry>, pid: u32) {
         count!(target, condemned).count();
         count!(target, condemned_now).count();
     }
-    // Moved out between its birth and this event: the move saw no entry, so we take it away.
+    // Moved out between its birth and this event, or born outside by CLONE_INTO_CGROUP: the move
+    // saw no entry, so we take it away. Had it seen one, the entry is another target's by now.
     if let Some(child) = child
         && !child.task_shares_cgroups()
-        && child.task_cgroup_id().and_then(maps::cgroup_slot) != Some(target.slot)
-        && let Some(entry) = maps::process(pid)
     {
-        leave(target, pid, entry);
+        let slot = child.task_cgroup_id().and_then(maps::cgroup_slot);
+        if slot != Some(target.slot)
+            && let Some(entry) = maps::process(pid)
+            && entry.get().slot == target.slot
+        {
+            leave(target, pid, entry);
+            if let Some(other) = slot.and_then(maps::target) {
+                enter(other, pid, start_ns, 1);
+            }
+        }
     }
 }
 
@@ -71,11 +99,14 @@ pub fn born(target: Target, parent: Ref<ProcessEntry>, pid: u32) {
 /// there are none, and the child is condemned.
 #[inline(always)]
 fn settle(target: Target, parent: Ref<ProcessEntry>) -> Option<u64> {
-    if gate::mode_is(target, GateMode::Lsm) {
-        let tid = task::tid();
-        if let Some(pending) = maps::pending(tid) {
-            maps::clear_pending(tid);
+    // Whatever the mode is by now: what was taken must be used or given back, and to the target it
+    // was taken from, which the parent may have left meanwhile.
+    if let Some(pending) = maps::take_pending(task::tid()) {
+        if pending.slot == target.slot {
             return Some(pending.token_ns);
+        }
+        if let Some(owner) = maps::target(pending.slot) {
+            gate::give_back(owner, pending.token_ns);
         }
     }
     if parent.flags().load() & flag::CONDEMNED != 0 {
@@ -83,49 +114,75 @@ fn settle(target: Target, parent: Ref<ProcessEntry>) -> Option<u64> {
     }
     match gate::ask(target) {
         Answer::Granted(token_ns) => Some(token_ns),
-        Answer::Refused(limit) if gate::mode_is(target, GateMode::Observe) => {
+        Answer::Refused(met) if gate::mode_is(target, GateMode::Observe) => {
             slots::force(&gate_word!(target, committed), 1);
             count!(target, would_refuse).count();
-            gate::refused(target, limit, verdict::OBSERVED);
+            gate::refused(target, met, verdict::OBSERVED);
             Some(0)
         }
-        Answer::Refused(limit) => {
-            gate::refused(target, limit, verdict::CONDEMNED);
+        Answer::Refused(met) => {
+            gate::refused(target, met, verdict::CONDEMNED);
             None
         }
     }
 }
 
-/// Adds an entry; takes the place of one whose process is dead and whose pid has come back.
+/// Starts that are no further apart belong to one process: the agent knows them in clock ticks of
+/// 10 ms, rounded down. No pid comes back as fast.
+const SAME_START_NS: u64 = 100_000_000;
+
+/// Adds an entry; takes the place of one whose process is gone and whose pid has come back. Only a
+/// pid that is being `born` proves that its earlier owner is gone where its death was not seen.
 #[inline(always)]
-fn add(target: Target, pid: u32, new: &ProcessEntry) -> bool {
+fn add(pid: u32, new: &ProcessEntry, born: bool) -> Added {
     if maps::add_process(pid, new) {
-        return true;
+        return Added::Yes;
     }
-    if let Some(old) = maps::process(pid) {
-        if old.get().start_ns == new.start_ns || old.dead().load() == 0 {
-            return false;
-        }
-        let tasks = old.tasks().load();
-        if let Some(owner) = maps::target(old.get().slot) {
-            count!(owner, tasks).fetch_sub(tasks);
-        }
-        maps::remove_process(pid);
-        if maps::add_process(pid, new) {
-            return true;
-        }
+    let Some(old) = maps::process(pid) else {
+        return Added::Full;
+    };
+    if new.start_ns <= old.get().start_ns.saturating_add(SAME_START_NS) {
+        return Added::There;
     }
-    count!(target, table_full).count();
-    false
+    if old.dead().load() == 0 && !born {
+        return Added::There;
+    }
+    if let Some(owner) = maps::target(old.get().slot) {
+        if old.dead().compare_exchange(0, 1) == 0 {
+            ended(owner, old);
+        }
+        count!(owner, tasks).fetch_sub(old.tasks().load());
+    }
+    maps::remove_process(pid);
+    if maps::add_process(pid, new) {
+        Added::Yes
+    } else {
+        Added::Full
+    }
+}
+
+/// A process has died; said once, by whoever marked it dead.
+#[inline(always)]
+fn ended(target: Target, entry: Ref<ProcessEntry>) {
+    count!(target, exits).count();
+    if entry.flags().load() & flag::CONDEMNED != 0 {
+        count!(target, condemned_now).fetch_sub(1);
+    } else {
+        gate::gone(target);
+    }
 }
 
 /// A process is in the target without having been forked in it: counted even over the cap.
 #[inline(always)]
-pub fn enter(target: Target, pid: u32, start_ns: u64, tasks: u32) -> bool {
+pub fn enter(target: Target, pid: u32, start_ns: u64, tasks: u32) -> Added {
     rate::touch(target);
     let new = entry(target, flag::ENTERED, start_ns, 0, tasks);
-    if !add(target, pid, &new) {
-        return false;
+    let added = add(pid, &new, false);
+    if added == Added::Full {
+        count!(target, table_full).count();
+    }
+    if added != Added::Yes {
+        return added;
     }
     slots::force(&gate_word!(target, committed), 1);
     count!(target, tasks).fetch_add(u64::from(tasks));
@@ -140,7 +197,7 @@ pub fn enter(target: Target, pid: u32, start_ns: u64, tasks: u32) -> bool {
         },
         &new,
     );
-    true
+    Added::Yes
 }
 
 /// A watched process went outside. A condemned one stays: leaving is no escape.
@@ -182,9 +239,8 @@ pub fn forget(pid: u32, start_ns: u64) -> bool {
         return false;
     }
     rate::touch(target);
-    count!(target, exits).count();
+    ended(target, entry);
     count!(target, tasks).fetch_sub(entry.tasks().load());
-    gate::gone(target);
     maps::remove_process(pid)
 }
 
@@ -195,12 +251,7 @@ pub fn task_exits(target: Target, pid: u32, entry: Ref<ProcessEntry>) {
     count!(target, tasks).fetch_sub(1);
     // All tasks past their decrement of `live` see 0; the first to mark the death counts it.
     if task::live() == 0 && entry.dead().compare_exchange(0, 1) == 0 {
-        count!(target, exits).count();
-        if entry.flags().load() & flag::CONDEMNED != 0 {
-            count!(target, condemned_now).fetch_sub(1);
-        } else {
-            gate::gone(target);
-        }
+        ended(target, entry);
         let event = Event {
             what: what::EXIT,
             pid,

@@ -3,8 +3,9 @@
 //! tp_btf here: these events fire under cgroup_mutex, so no second run can meet the per-CPU
 //! recursion guard that makes tp_btf lose events elsewhere.
 
+use crate::membership::Added;
 use crate::task::{self, Kptr};
-use crate::{detail, gate_word, maps, membership};
+use crate::{count, detail, gate_word, maps, membership};
 use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
 use guard_common::abi::{CONTAINER_ID_LEN, PATH_MAX};
@@ -16,26 +17,30 @@ fn cgroup_mkdir(ctx: BtfTracePointContext) -> i32 {
     0
 }
 
-/// A nested cgroup inherits its parent's target; an expected one is armed before its first
-/// process.
+/// An expected cgroup is armed before its first process, also where it is inside another target:
+/// the inner one gates. Any other inherits its parent's target.
 #[inline(always)]
 fn made(cgroup: Kptr, path: *const u8) -> Option<()> {
     if !cgroup.cgroup_is_v2() {
         return None;
     }
     let id = cgroup.cgroup_id()?;
-    let parent = cgroup.cgroup_parent()?.cgroup_id()?;
-    if let Some(slot) = maps::cgroup_slot(parent) {
-        let target = maps::target(slot)?;
-        maps::tag_cgroup(id, slot);
-        detail::cgroup(target, id, cgroup::NESTED);
+    let (slot, what) = match awaited(path) {
+        Some(slot) => (slot, cgroup::ARMED),
+        None => {
+            let parent = cgroup.cgroup_parent()?.cgroup_id()?;
+            (maps::cgroup_slot(parent)?, cgroup::NESTED)
+        }
+    };
+    let target = maps::target(slot)?;
+    if what == cgroup::ARMED {
+        gate_word!(target, started_ns).store(task::now_ns());
+    }
+    if !maps::tag_cgroup(id, slot) {
+        count!(target, table_full).count();
         return None;
     }
-    let slot = awaited(path)?;
-    let target = maps::target(slot)?;
-    gate_word!(target, started_ns).store(task::now_ns());
-    maps::tag_cgroup(id, slot);
-    detail::cgroup(target, id, cgroup::ARMED);
+    detail::cgroup(target, id, what);
     None
 }
 
@@ -115,7 +120,11 @@ fn moved(to: Kptr, task: Kptr) -> Option<()> {
         return None;
     }
     let start_ns = task.task_start_ns();
-    membership::enter(target, pid, start_ns, live);
+    let added = membership::enter(target, pid, start_ns, live);
+    // Where it was there already, as a condemned one is, its own exit counts it.
+    if added != Added::Yes {
+        return None;
+    }
     // It may have died between the look and the entry; its exit saw no entry then.
     if task.task_live() == 0 {
         membership::forget(pid, start_ns);

@@ -1,6 +1,7 @@
 //! What the agent asks for: run by BPF_PROG_TEST_RUN, never attached, so that the kernel's words
 //! are changed by the kernel's atomics alone.
 
+use crate::membership::Added;
 use crate::{count, gate_word, maps, membership, rate};
 use aya_ebpf::programs::RawTracePointContext;
 use core::ffi::c_void;
@@ -25,7 +26,7 @@ fn answer(ctx: &RawTracePointContext) -> i32 {
         return -1;
     };
     let done = if op == Control::Adopt as u64 {
-        membership::enter(target, a as u32, c, b as u32)
+        membership::enter(target, a as u32, c, b as u32) == Added::Yes
     } else if op == Control::Forget as u64 {
         membership::forget(a as u32, b)
     } else if op == Control::Mend as u64 {

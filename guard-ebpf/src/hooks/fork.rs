@@ -1,5 +1,6 @@
-//! Births. task_newtask knows threads from processes and makes the entry; sched_process_fork, which
-//! fires for processes and threads that clone(2) made, counts the spawn.
+//! Births. task_newtask knows threads from processes, counts and makes the entry;
+//! sched_process_fork, which follows it in the same thread, writes the record and has a condemned
+//! parent pay.
 
 use crate::detail::Event;
 use crate::task::{self, newtask_flags, newtask_pid};
@@ -39,6 +40,8 @@ fn task_newtask(ctx: TracePointContext) -> u32 {
 /// is itself in a target that is being armed. In the second it is adopted and its entry returned.
 #[inline(always)]
 fn outsider(ctx: &TracePointContext, tgid: u32) -> Option<maps::Ref<guard_common::ProcessEntry>> {
+    // Its process left its target in the middle of this fork.
+    gate::heal(task::tid());
     let flags = newtask_flags(ctx);
     if flags & (CLONE_INTO_CGROUP | CLONE_THREAD) == CLONE_INTO_CGROUP {
         let pid = newtask_pid(ctx);
@@ -69,13 +72,12 @@ fn sched_process_fork(ctx: TracePointContext) -> u32 {
     let Some(entry) = maps::process(pid) else {
         return 0;
     };
-    if entry.get().flags & flag::ENTERED != 0 {
+    if entry.flags().load() & flag::ENTERED != 0 {
         return 0;
     }
     let Some(target) = maps::target(entry.get().slot) else {
         return 0;
     };
-    count!(target, spawns).count();
     detail::process(
         target,
         &Event {
@@ -85,6 +87,9 @@ fn sched_process_fork(ctx: TracePointContext) -> u32 {
         },
         entry.get(),
     );
+    if count!(target, condemned_now).load() == 0 {
+        return 0;
+    }
     // A condemned process that forks has had its chance to execute something.
     let parent = maps::process(task::tgid());
     if let Some(parent) = parent.filter(|p| p.flags().load() & flag::CONDEMNED != 0) {

@@ -36,6 +36,8 @@ fn task_alloc(ctx: LsmContext) -> i32 {
 /// Whether the current task may fork a process.
 #[inline(always)]
 fn admit(child: u64) -> bool {
+    let tid = task::tid();
+    gate::heal(tid);
     let Some(parent) = maps::process(task::tgid()) else {
         return true;
     };
@@ -44,11 +46,6 @@ fn admit(child: u64) -> bool {
     };
     if !gate::mode_is(target, GateMode::Lsm) {
         return true;
-    }
-    let tid = task::tid();
-    if let Some(stale) = maps::pending(tid) {
-        maps::clear_pending(tid);
-        gate::give_back(target, stale.token_ns);
     }
     let limit = if parent.flags().load() & flag::CONDEMNED != 0 {
         limit::SLOTS
@@ -81,11 +78,8 @@ fn task_free(ctx: LsmContext) -> i32 {
     let child: u64 = ctx.arg(0);
     let tid = task::tid();
     // After a normal exit this comes late and in any task's context: the pointer tells.
-    if let Some(pending) = maps::pending(tid).filter(|p| p.child == child) {
-        maps::clear_pending(tid);
-        if let Some(target) = maps::target(pending.slot) {
-            gate::give_back(target, pending.token_ns);
-        }
+    if maps::pending(tid).is_some_and(|pending| pending.child == child) {
+        gate::heal(tid);
     }
     0
 }
