@@ -82,7 +82,8 @@ pub fn gone(target: Target) {
     slots::give_back(&gate_word!(target, committed), 1);
 }
 
-/// A spawn was refused: counted, and said at once.
+/// A spawn met a limit: said at once. Of a full table this breach is all that is said: a log line
+/// costs 12.7 µs with a reader (kernel-facts §5), in the middle of a fork.
 #[inline(always)]
 pub fn refused(target: Target, limit: u32, verdict: u32) {
     if limit == limit::TABLE {

@@ -80,6 +80,10 @@ static PENDING: HashMap<u32, Pending> = HashMap::with_max_entries(16_384, 0);
 #[map]
 static IN_FLIGHT: Array<u64> = Array::with_max_entries(1, 0);
 
+/// When a full table was last spoken of, in ns of CLOCK_BOOTTIME.
+#[map]
+static SPOKEN: Array<u64> = Array::with_max_entries(1, 0);
+
 /// How many armings are under way. Written by the agent.
 #[map]
 static ARMING: Array<u64> = Array::with_max_entries(1, 0);
@@ -173,6 +177,16 @@ fn only(array: &Array<u64>) -> Option<Cell> {
 #[inline(always)]
 pub fn watched() -> Option<Cell> {
     only(&WATCHED)
+}
+
+/// Whether a full table may be spoken of now: once a second is enough for a log, and its readers
+/// are woken each time.
+#[inline(always)]
+pub fn may_speak(now_ns: u64) -> bool {
+    only(&SPOKEN).is_some_and(|word| {
+        let last = word.load();
+        now_ns.wrapping_sub(last) > 1_000_000_000 && word.compare_exchange(last, now_ns) == last
+    })
 }
 
 /// Whether a target is being armed now.

@@ -8,19 +8,24 @@ use crate::task::{self, Kptr};
 use crate::{count, detail, gate_word, maps, membership};
 use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
+use aya_log_ebpf::{debug, info, warn};
 use guard_common::abi::{CONTAINER_ID_LEN, PATH_MAX};
 use guard_common::record::cgroup;
 
 #[btf_tracepoint(function = "cgroup_mkdir")]
 fn cgroup_mkdir(ctx: BtfTracePointContext) -> i32 {
-    made(Kptr(ctx.arg::<u64>(0)), ctx.arg::<u64>(1) as *const u8);
+    made(
+        &ctx,
+        Kptr(ctx.arg::<u64>(0)),
+        ctx.arg::<u64>(1) as *const u8,
+    );
     0
 }
 
 /// An expected cgroup is armed before its first process, also where it is inside another target:
 /// the inner one gates. Any other inherits its parent's target.
 #[inline(always)]
-fn made(cgroup: Kptr, path: *const u8) -> Option<()> {
+fn made(ctx: &BtfTracePointContext, cgroup: Kptr, path: *const u8) -> Option<()> {
     if !cgroup.cgroup_is_v2() {
         return None;
     }
@@ -38,9 +43,20 @@ fn made(cgroup: Kptr, path: *const u8) -> Option<()> {
     }
     if !maps::tag_cgroup(id, slot) {
         count!(target, table_full).count();
+        if maps::may_speak(task::now_ns()) {
+            warn!(
+                ctx,
+                "cgroup {} of target {} cannot be tagged: the table of cgroups is full; what enters it without a fork goes unwatched",
+                id,
+                slot
+            );
+        }
         return None;
     }
     detail::cgroup(target, id, what);
+    if what == cgroup::ARMED {
+        info!(ctx, "cgroup {} armed for target {}", id, slot);
+    }
     None
 }
 
@@ -74,12 +90,12 @@ fn awaited(path: *const u8) -> Option<u32> {
 
 #[btf_tracepoint(function = "cgroup_rmdir")]
 fn cgroup_rmdir(ctx: BtfTracePointContext) -> i32 {
-    removed(Kptr(ctx.arg::<u64>(0)));
+    removed(&ctx, Kptr(ctx.arg::<u64>(0)));
     0
 }
 
 #[inline(always)]
-fn removed(cgroup: Kptr) -> Option<()> {
+fn removed(ctx: &BtfTracePointContext, cgroup: Kptr) -> Option<()> {
     if !cgroup.cgroup_is_v2() {
         return None;
     }
@@ -87,19 +103,21 @@ fn removed(cgroup: Kptr) -> Option<()> {
     let target = maps::target(maps::cgroup_slot(id)?)?;
     maps::untag_cgroup(id);
     detail::cgroup(target, id, cgroup::REMOVED);
+    // Not louder: a target may make and remove cgroups as fast as it likes.
+    debug!(ctx, "cgroup {} of target {} removed", id, target.slot);
     None
 }
 
 #[btf_tracepoint(function = "cgroup_attach_task")]
 fn cgroup_attach_task(ctx: BtfTracePointContext) -> i32 {
-    moved(Kptr(ctx.arg::<u64>(0)), Kptr(ctx.arg::<u64>(2)));
+    moved(&ctx, Kptr(ctx.arg::<u64>(0)), Kptr(ctx.arg::<u64>(2)));
     0
 }
 
 /// A task is moved. Membership is by process: a single thread moved (threaded cgroups) changes
 /// nothing, unless it is the leader.
 #[inline(always)]
-fn moved(to: Kptr, task: Kptr) -> Option<()> {
+fn moved(ctx: &BtfTracePointContext, to: Kptr, task: Kptr) -> Option<()> {
     if !to.cgroup_is_v2() {
         return None;
     }
@@ -121,6 +139,14 @@ fn moved(to: Kptr, task: Kptr) -> Option<()> {
     }
     let start_ns = task.task_start_ns();
     let added = membership::enter(target, pid, start_ns, live);
+    if added == Added::Full && maps::may_speak(task::now_ns()) {
+        warn!(
+            ctx,
+            "process {} entered target {} and cannot be watched: the table of processes is full",
+            pid,
+            target.slot
+        );
+    }
     // Where it was there already, as a condemned one is, its own exit counts it.
     if added != Added::Yes {
         return None;

@@ -4,6 +4,7 @@
 use crate::membership::Added;
 use crate::{count, gate_word, maps, membership, rate};
 use aya_ebpf::programs::RawTracePointContext;
+use aya_log_ebpf::warn;
 use core::ffi::c_void;
 use guard_common::abi::Control;
 use guard_common::word::Word;
@@ -44,6 +45,12 @@ fn answer(ctx: &RawTracePointContext) -> i32 {
         gate_word!(target, started_ns).store(a);
         true
     } else {
+        warn!(
+            ctx,
+            "control: no operation {} (of target {}); is the agent newer than this object?",
+            op,
+            slot
+        );
         return -1;
     };
     i32::from(done)
