@@ -57,4 +57,6 @@ pub enum Control {
     Flush = 4,
     /// A start-up window begins: its start in ns of CLOCK_BOOTTIME.
     Started = 5,
+    /// Let go of a process that stays where it is, since that is no target any more: pid, start.
+    Release = 6,
 }

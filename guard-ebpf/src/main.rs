@@ -15,6 +15,7 @@ mod atomic;
 mod detail;
 mod gate;
 mod hooks;
+mod layout;
 mod maps;
 mod membership;
 mod rate;

@@ -200,16 +200,17 @@ pub fn enter(target: Target, pid: u32, start_ns: u64, tasks: u32) -> Added {
     Added::Yes
 }
 
-/// A watched process went outside. A condemned one stays: leaving is no escape.
+/// A watched process went outside; false where it did not. A condemned one stays: leaving is no
+/// escape.
 #[inline(always)]
-pub fn leave(target: Target, pid: u32, entry: Ref<ProcessEntry>) {
+pub fn leave(target: Target, pid: u32, entry: Ref<ProcessEntry>) -> bool {
     if entry.flags().load() & flag::CONDEMNED != 0 {
-        return;
+        return false;
     }
     rate::touch(target);
     // Whoever marks it dead counts it, once.
     if entry.dead().compare_exchange(0, 1) != 0 {
-        return;
+        return false;
     }
     detail::process(
         target,
@@ -223,7 +224,7 @@ pub fn leave(target: Target, pid: u32, entry: Ref<ProcessEntry>) {
     count!(target, left).count();
     count!(target, tasks).fetch_sub(entry.tasks().load());
     gate::gone(target);
-    maps::remove_process(pid);
+    maps::remove_process(pid)
 }
 
 /// The process died without our having seen it: an adopted one that was dead already.

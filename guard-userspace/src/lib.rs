@@ -1,5 +1,6 @@
 //! The agent of metamcp-guard: follows the kernel side, decides, acts and reports.
 
+pub mod actions;
 pub mod agent;
 pub mod api;
 pub mod cli;
@@ -8,6 +9,7 @@ pub mod demo;
 pub mod doctor;
 pub mod engine;
 pub mod evidence;
+pub mod kernel;
 pub mod mask;
 pub mod model;
 pub mod policy;

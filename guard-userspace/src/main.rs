@@ -10,6 +10,9 @@ fn main() -> ExitCode {
     if let Some(program) = Program::of(std::env::args_os()) {
         return program.run();
     }
+    if let Some(code) = cli::helper(std::env::args_os()) {
+        return code;
+    }
     match cli::dispatch(&Cli::parse()) {
         Ok(()) => Code::Good.into(),
         Err(failure) => {

@@ -44,6 +44,13 @@ fn answer(ctx: &RawTracePointContext) -> i32 {
     } else if op == Control::Started as u64 {
         gate_word!(target, started_ns).store(a);
         true
+    } else if op == Control::Release as u64 {
+        match maps::process(a as u32) {
+            Some(entry) if entry.get().slot == target.slot && entry.get().start_ns == b => {
+                membership::leave(target, a as u32, entry)
+            }
+            _ => false,
+        }
     } else {
         warn!(
             ctx,

@@ -14,7 +14,15 @@ pub use args::Cli;
 pub use exit::{Code, Failure};
 
 use crate::doctor;
+use crate::kernel::canary;
 use args::{Command, ConfigCommand};
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+/// Runs this binary as one of the agent's own helpers, if its command line says that it is one.
+pub fn helper(arguments: impl Iterator<Item = OsString>) -> Option<ExitCode> {
+    canary::Part::of(arguments).map(canary::Part::run)
+}
 
 /// Does what the command line says.
 ///

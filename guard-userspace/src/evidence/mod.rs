@@ -2,3 +2,5 @@
 
 pub mod cgroup;
 pub mod memory;
+pub mod process;
+pub mod tree;

@@ -1,0 +1,24 @@
+//! The structs that both sides share, in the object's own type information.
+//!
+//! bpf-linker keeps the types of statics alone. With this one the agent can hold each struct
+//! against its own before it loads the object (guard-userspace/src/kernel/layout.rs).
+
+use core::mem::MaybeUninit;
+use guard_common::record::{Breach, Cgroup, Process, RateSample};
+use guard_common::{GateLimits, GateState, ProcessEntry};
+
+/// Never read or written.
+#[repr(C)]
+struct Shared {
+    sample: RateSample,
+    breach: Breach,
+    process: Process,
+    cgroup: Cgroup,
+    entry: ProcessEntry,
+    limits: GateLimits,
+    gate: GateState,
+}
+
+#[used]
+#[unsafe(no_mangle)]
+static SHARED: MaybeUninit<Shared> = MaybeUninit::zeroed();

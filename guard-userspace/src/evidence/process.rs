@@ -1,0 +1,58 @@
+//! One process, as /proc shows it at one moment.
+
+use procfs::process::{ProcState, Process};
+use std::path::{Path, PathBuf};
+
+/// A process that lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// Its start in nanoseconds of CLOCK_BOOTTIME, rounded down to the clock tick.
+    pub start_ns: u64,
+    /// Its tasks, without a leader that has ended before them.
+    pub tasks: u64,
+}
+
+/// What /proc says of `pid` (a thread-group id); `None`: no such process, or all of it has ended.
+#[must_use]
+pub fn look(pid: u32) -> Option<Seen> {
+    let stat = process(pid)?.stat().ok()?;
+    let ended = matches!(stat.state(), Ok(ProcState::Zombie | ProcState::Dead));
+    let tasks = u64::try_from(stat.num_threads)
+        .ok()?
+        .checked_sub(u64::from(ended))
+        .filter(|tasks| *tasks > 0)?;
+    let ns_per_tick = 1_000_000_000_u64.checked_div(rustix::param::clock_ticks_per_second())?;
+    Some(Seen {
+        start_ns: stat.starttime.checked_mul(ns_per_tick)?,
+        tasks,
+    })
+}
+
+/// The process's cgroup in the v2 hierarchy, as a path below its mount.
+#[must_use]
+pub fn cgroup(pid: u32) -> Option<PathBuf> {
+    let all = process(pid)?.cgroups().ok()?;
+    let v2 = all.0.into_iter().find(|one| one.hierarchy == 0)?;
+    let below = v2.pathname.trim_start_matches('/');
+    Some(Path::new(below).to_owned())
+}
+
+fn process(pid: u32) -> Option<Process> {
+    Process::new(i32::try_from(pid).ok()?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_process_lives_and_has_a_start() {
+        let me = std::process::id();
+        let seen = look(me).unwrap();
+        assert!(seen.tasks >= 1 && seen.start_ns > 0, "{seen:?}");
+        assert_eq!(look(me).unwrap().start_ns, seen.start_ns);
+        assert!(cgroup(me).is_some());
+        assert_eq!(look(0), None);
+        assert_eq!(look(u32::MAX), None);
+    }
+}

@@ -1,0 +1,189 @@
+//! Takes in what runs already, exactly, while it goes on running; and lets go of it.
+//!
+//! Each cgroup is tagged before it is listed. From then on the kernel side takes in by itself
+//! whatever executes, is moved in, or (while ARMING is set) forks there; what sits still is listed
+//! and adopted. A listing is not atomic, so it is repeated until two bring nothing new, and both
+//! sides reconcile: an entry is only inserted where no living process has one, what died or left
+//! meanwhile is forgotten by its start time, and a task count that differs from /proc's and stands
+//! still is mended.
+
+use super::Kernel;
+use super::control::ControlError;
+use super::tables::TableError;
+use crate::evidence::{process, tree};
+use crate::model::CgroupId;
+use guard_common::abi::Control;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Listings until a target that changes all the time counts as listed: what appears after the
+/// first of them was forked, moved or executed under the kernel side's eyes.
+const ROUNDS: usize = 20;
+/// Looks at a task count that does not stand still.
+const LOOKS: usize = 5;
+/// Passes over a target that is let go of: children of what left are no members any more.
+const PASSES: usize = 20;
+
+/// Why a target is not counted.
+#[derive(Debug, thiserror::Error)]
+pub enum ArmError {
+    /// Its cgroup cannot be read.
+    #[error("cannot read the cgroup {}: {source}; was it removed?", path.display())]
+    Cgroup {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A map refuses.
+    #[error(transparent)]
+    Table(#[from] TableError),
+    /// The kernel side refuses.
+    #[error(transparent)]
+    Control(#[from] ControlError),
+}
+
+/// A target that is counted from now on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Armed {
+    /// Its cgroup.
+    pub cgroup: CgroupId,
+    /// Processes that were there already.
+    pub adopted: u64,
+}
+
+impl Kernel {
+    /// Counts a cgroup that is there, with all that is nested and runs in it, for `slot`.
+    ///
+    /// # Errors
+    /// It is gone, or the tables are full. What was taken in until then stays.
+    pub fn arm(&mut self, slot: u32, dir: &Path, v2_mount: &Path) -> Result<Armed, ArmError> {
+        let cgroup = tree::id(dir).map_err(|source| {
+            let path = dir.to_owned();
+            ArmError::Cgroup { path, source }
+        })?;
+        let before = self.tables.counters(slot)?.entered;
+        self.tables.begin_arming()?;
+        let taken = self.take_in(slot, (cgroup, dir), v2_mount);
+        self.tables.end_arming()?;
+        self.mend(slot, &taken?)?;
+        Ok(Armed {
+            cgroup: CgroupId(cgroup),
+            adopted: self.tables.counters(slot)?.entered.saturating_sub(before),
+        })
+    }
+
+    /// Lists until nothing new is there; returns what was adopted, with its start.
+    fn take_in(
+        &mut self,
+        slot: u32,
+        top: (u64, &Path),
+        v2_mount: &Path,
+    ) -> Result<BTreeMap<u32, u64>, ArmError> {
+        let below = top.1.strip_prefix(v2_mount).unwrap_or(top.1);
+        let (mut adopted, mut seen) = (BTreeMap::new(), BTreeSet::new());
+        let mut quiet = 0;
+        for _ in 0..ROUNDS {
+            let mut new = false;
+            let mut open = vec![(top.0, top.1.to_owned())];
+            while let Some((id, dir)) = open.pop() {
+                // A target inside this one counts for itself.
+                if self.tables.slot_of(id).is_some_and(|other| other != slot) {
+                    continue;
+                }
+                self.tables.tag(id, slot)?;
+                open.extend(tree::children(&dir));
+                for pid in tree::pids(&dir).unwrap_or_default() {
+                    if seen.insert(pid) {
+                        new = true;
+                        let start = self.adopt(slot, pid, below)?;
+                        adopted.extend(start.map(|start| (pid, start)));
+                    }
+                }
+            }
+            quiet = if new { 0 } else { quiet + 1 };
+            if quiet == 2 {
+                break;
+            }
+        }
+        Ok(adopted)
+    }
+
+    /// Adopts a process; `None` where the kernel side knew it already, or it was gone.
+    fn adopt(&self, slot: u32, pid: u32, below: &Path) -> Result<Option<u64>, ControlError> {
+        let Some(seen) = process::look(pid) else {
+            return Ok(None);
+        };
+        let start = seen.start_ns;
+        let args = [u64::from(pid), seen.tasks, start];
+        if !self.control(Control::Adopt, slot, args)? {
+            return Ok(None);
+        }
+        let is_there = process::look(pid).is_some_and(|now| now.start_ns == start)
+            && process::cgroup(pid).is_some_and(|at| at.starts_with(below));
+        if is_there {
+            return Ok(Some(start));
+        }
+        self.control(Control::Forget, slot, [u64::from(pid), start, 0])?;
+        Ok(None)
+    }
+
+    /// Threads that came or went while a process was adopted were not seen by both sides.
+    fn mend(&self, slot: u32, adopted: &BTreeMap<u32, u64>) -> Result<(), ControlError> {
+        for (&pid, &start) in adopted {
+            let look = || {
+                let entry = self.tables.process(pid)?;
+                let seen = process::look(pid)?;
+                (entry.start_ns == start).then_some((entry.tasks, seen.tasks))
+            };
+            for _ in 0..LOOKS {
+                let Some(first) = look() else { break };
+                if look() != Some(first) {
+                    continue;
+                }
+                let (counted, there) = first;
+                let missing = there.wrapping_sub(counted.cast_unsigned());
+                if missing != 0 {
+                    self.control(Control::Mend, slot, [u64::from(pid), missing, 0])?;
+                }
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Counts nothing more of a cgroup for `slot`: it and what is nested in it is untagged, and
+    /// what still runs there has left. Of one that was removed the kernel side has untagged all.
+    ///
+    /// # Errors
+    /// A map or the kernel side refuses.
+    pub fn release(&mut self, slot: u32, dir: &Path, id: u64) -> Result<(), ArmError> {
+        if self.tables.slot_of(id) == Some(slot) {
+            self.tables.untag(id)?;
+        }
+        for _ in 0..PASSES {
+            let mut any = false;
+            let mut open = vec![dir.to_owned()];
+            while let Some(dir) = open.pop() {
+                for (id, child) in tree::children(&dir) {
+                    if self.tables.slot_of(id) == Some(slot) {
+                        self.tables.untag(id)?;
+                    }
+                    open.push(child);
+                }
+                for pid in tree::pids(&dir).unwrap_or_default() {
+                    let entry = self.tables.process(pid);
+                    if let Some(entry) = entry.filter(|entry| entry.slot == slot) {
+                        let args = [u64::from(pid), entry.start_ns, 0];
+                        any |= self.control(Control::Release, slot, args)?;
+                    }
+                }
+            }
+            if !any {
+                break;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,200 @@
+//! Loads the kernel side and attaches it. It ends with the agent: nothing is pinned.
+
+use super::btf::{Btf as Types, Damaged};
+use super::layout::{self, LayoutError};
+use super::offsets::{self, OffsetError};
+use super::tables::{TableError, Tables};
+use super::tracefs::{self, TracefsError};
+use aya::maps::{MapData, RingBuf};
+use aya::programs::{BtfTracePoint, Lsm, ProgramError, RawTracePoint, TracePoint};
+use aya::{Btf, Ebpf, EbpfError, EbpfLoader, Endianness};
+use std::io;
+
+/// The kernel side, as the build script took it.
+pub static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/guard-ebpf.o"));
+
+/// The kernel's own types.
+const TYPES: &str = "/sys/kernel/btf/vmlinux";
+
+/// Category and name of the events that count. Exits first: whoever is counted in is counted out.
+const EVENTS: [(&str, &str); 4] = [
+    ("sched", "sched_process_exit"),
+    ("sched", "sched_process_exec"),
+    ("sched", "sched_process_fork"),
+    ("task", "task_newtask"),
+];
+
+/// Events about cgroups, heard with their arguments' types.
+const CGROUP_EVENTS: [&str; 3] = ["cgroup_rmdir", "cgroup_attach_task", "cgroup_mkdir"];
+
+/// The gate before the fork. What gives back comes first.
+const LSM: [&str; 2] = ["task_free", "task_alloc"];
+
+/// Why the kernel side does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// No type information.
+    #[error(
+        "cannot read {TYPES}: {0}; the kernel must be built with CONFIG_DEBUG_INFO_BTF, as \
+         distributions do"
+    )]
+    NoTypes(io::Error),
+    /// Type information that cannot be read.
+    #[error(transparent)]
+    Damaged(#[from] Damaged),
+    /// The object is another agent's.
+    #[error(transparent)]
+    Layout(#[from] LayoutError),
+    /// Something that is read is not there.
+    #[error(transparent)]
+    Offset(#[from] OffsetError),
+    /// No events.
+    #[error(transparent)]
+    Tracefs(#[from] TracefsError),
+    /// The object does not load.
+    #[error("cannot load the kernel side: {0}; `metamcp-guard doctor` says what this host lacks")]
+    Object(#[from] EbpfError),
+    /// The object has no such program.
+    #[error(
+        "the BPF object has no program {0}; build agent and object together: cargo xtask build"
+    )]
+    Missing(&'static str),
+    /// A program does not load or attach.
+    #[error(
+        "the kernel does not take the program {name}: {source}{}",
+        hint(source)
+    )]
+    Program {
+        /// Its name.
+        name: &'static str,
+        /// Why.
+        source: ProgramError,
+    },
+    /// A map is not what it should be.
+    #[error(transparent)]
+    Table(#[from] TableError),
+}
+
+fn hint(error: &ProgramError) -> &'static str {
+    let not_permitted = matches!(
+        error,
+        ProgramError::LoadError { io_error, .. } if io_error.kind() == io::ErrorKind::PermissionDenied
+    );
+    if not_permitted {
+        "; run it as root on the host itself, with CAP_BPF and CAP_PERFMON"
+    } else {
+        ""
+    }
+}
+
+/// The kernel side at work.
+pub struct Kernel {
+    ebpf: Ebpf,
+    types: Btf,
+    /// Its maps.
+    pub tables: Tables,
+}
+
+impl Kernel {
+    /// Loads and attaches all but the gate before the fork. Nothing is guarded yet. Returns the
+    /// ring buffer too, for whoever reads it.
+    ///
+    /// # Errors
+    /// What this host lacks, or why the kernel refuses.
+    pub fn load() -> Result<(Self, RingBuf<MapData>), LoadError> {
+        layout::check(OBJECT)?;
+        let bytes = std::fs::read(TYPES).map_err(LoadError::NoTypes)?;
+        let tracefs = tracefs::place()?;
+        let globals = offsets::read(&Types::parse(&bytes)?, &tracefs)?;
+        let types = Btf::parse(&bytes, Endianness::default()).map_err(EbpfError::from)?;
+        let level = super::log::level();
+        let mut loader = EbpfLoader::new();
+        loader.btf(Some(&types));
+        loader.override_global(aya_log::LEVEL, &level, false);
+        for (name, offset) in &globals {
+            loader.override_global(name, offset, true);
+        }
+        let mut ebpf = loader.load(OBJECT)?;
+        super::log::follow(&mut ebpf);
+        let (tables, ring) = Tables::take(&mut ebpf)?;
+        let mut kernel = Self {
+            ebpf,
+            types,
+            tables,
+        };
+        kernel.attach()?;
+        Ok((kernel, ring))
+    }
+
+    fn attach(&mut self) -> Result<(), LoadError> {
+        for name in CGROUP_EVENTS {
+            let Self { ebpf, types, .. } = self;
+            with::<BtfTracePoint>(ebpf, name, |program| {
+                program.load(name, types)?;
+                program.attach().map(drop)
+            })?;
+        }
+        for (category, name) in EVENTS {
+            with::<TracePoint>(&mut self.ebpf, name, |program| {
+                program.load()?;
+                program.attach(category, name).map(drop)
+            })?;
+        }
+        with::<RawTracePoint>(&mut self.ebpf, "control", RawTracePoint::load)
+    }
+
+    /// Puts the gate before the fork in place. That this succeeds proves nothing: without `bpf`
+    /// in the kernel's `lsm=` list it is never asked (6.12).
+    ///
+    /// # Errors
+    /// The kernel takes no LSM program; what was attached is detached again.
+    pub fn attach_lsm(&mut self) -> Result<(), LoadError> {
+        let attached = LSM.into_iter().try_for_each(|name| {
+            let Self { ebpf, types, .. } = self;
+            with::<Lsm>(ebpf, name, |program| {
+                program.load(name, types)?;
+                program.attach().map(drop)
+            })
+        });
+        if attached.is_err() {
+            self.detach_lsm();
+        }
+        attached
+    }
+
+    /// Takes the gate before the fork away.
+    pub fn detach_lsm(&mut self) {
+        // The other way round: what takes goes first. One that never loaded is no news.
+        for name in LSM.into_iter().rev() {
+            let unloaded = with::<Lsm>(&mut self.ebpf, name, Lsm::unload);
+            if let Err(error) = unloaded {
+                tracing::debug!(%error, "detaching");
+            }
+        }
+    }
+
+    /// The programs.
+    pub(super) fn programs(&self) -> impl Iterator<Item = (&str, &aya::programs::Program)> {
+        self.ebpf.programs()
+    }
+
+    /// The program that the agent runs itself.
+    pub(super) fn control_program(&self) -> Option<&RawTracePoint> {
+        self.ebpf.program("control")?.try_into().ok()
+    }
+}
+
+/// Does something to the program of that name.
+fn with<P>(
+    ebpf: &mut Ebpf,
+    name: &'static str,
+    act: impl FnOnce(&mut P) -> Result<(), ProgramError>,
+) -> Result<(), LoadError>
+where
+    for<'p> &'p mut P: TryFrom<&'p mut aya::programs::Program, Error = ProgramError>,
+{
+    let failed = |source| LoadError::Program { name, source };
+    let program = ebpf.program_mut(name).ok_or(LoadError::Missing(name))?;
+    let program: &mut P = program.try_into().map_err(failed)?;
+    act(program).map_err(failed)
+}

@@ -1,0 +1,83 @@
+//! Empties the ring buffer into a bounded channel, from a thread of its own.
+//!
+//! SCHED_FIFO where it may be: with 8 busy loops on 2 CPUs a record reached such a thread within
+//! 34 µs (p99), a normal one within 3.9 ms (6.18). It looks ten times a second, and at once when a
+//! record wakes it. While the channel is full the ring buffer fills behind it, and the kernel side
+//! counts what has no room.
+
+use super::decode::{self, Event};
+use super::raw;
+use aya::maps::{MapData, RingBuf};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::thread;
+use std::time::Duration;
+use tokio::sync::mpsc;
+
+/// Events that may wait for the agent's loop.
+const WAITING: usize = 16_384;
+/// How often it looks unasked.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// What is read, and what was not.
+#[derive(Debug)]
+pub struct Reader {
+    /// Events in the order in which they were written.
+    pub events: mpsc::Receiver<Event>,
+    undecoded: Arc<AtomicU64>,
+}
+
+impl Reader {
+    /// Reads from now on, until this is dropped.
+    ///
+    /// # Errors
+    /// No thread for it.
+    pub fn start(ring: RingBuf<MapData>) -> io::Result<Self> {
+        let (to, events) = mpsc::channel(WAITING);
+        let undecoded = Arc::new(AtomicU64::new(0));
+        let count = Arc::clone(&undecoded);
+        thread::Builder::new()
+            .name("ring-reader".to_owned())
+            .spawn(move || read(ring, &to, &count))?;
+        Ok(Self { events, undecoded })
+    }
+
+    /// Records that could not be decoded.
+    #[must_use]
+    pub fn undecoded(&self) -> u64 {
+        self.undecoded.load(Relaxed)
+    }
+}
+
+fn read(mut ring: RingBuf<MapData>, to: &mpsc::Sender<Event>, undecoded: &AtomicU64) {
+    if let Err(error) = raw::be_fifo() {
+        tracing::debug!(%error, "the reader is a normal thread: not SCHED_FIFO");
+    }
+    let every = Timespec::try_from(LOOK_EVERY).ok();
+    while !to.is_closed() {
+        match poll(&mut [PollFd::new(&ring, PollFlags::IN)], every.as_ref()) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => {
+                tracing::error!(%error, "the ring buffer cannot be waited for");
+                return;
+            }
+        }
+        while let Some(record) = ring.next() {
+            match decode::event(&record) {
+                Ok(event) => {
+                    if to.blocking_send(event).is_err() {
+                        return;
+                    }
+                }
+                Err(error) => {
+                    if undecoded.fetch_add(1, Relaxed) == 0 {
+                        tracing::error!(%error, "a record of the kernel side cannot be read");
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! The kernel side's maps. The agent writes LIMITS, EXPECTED, ARMING and the tags of cgroups that
+//! were there before they were watched; the rest it reads.
+//!
+//! Seldom while targets are busy: a classic tracepoint that preempts a bpf(2) call on a map is
+//! skipped by the kernel (guard-ebpf/src/main.rs).
+
+use aya::maps::{Array, HashMap, Map, MapData, MapError, RingBuf};
+use aya::{Ebpf, Pod};
+use guard_common::abi::PATH_MAX;
+use guard_common::{GateLimits, GateState, ProcessEntry, TargetCounters};
+
+/// A map is missing, is another one, or cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum TableError {
+    /// The object has none of that name.
+    #[error("the BPF object has no map {0}; build agent and object together: cargo xtask build")]
+    Missing(&'static str),
+    /// The kernel refuses, or it is of another kind.
+    #[error("the kernel side's map {name}: {source}")]
+    Map {
+        /// Its name.
+        name: &'static str,
+        /// Why.
+        source: MapError,
+    },
+    /// A name that no cgroup can have.
+    #[error("{0:?} cannot be expected: it is longer than {len} bytes", len = PATH_MAX - 1)]
+    TooLong(String),
+}
+
+/// What a cgroup that is not there yet will be called.
+type Name = [u8; PATH_MAX];
+
+/// The maps.
+pub struct Tables {
+    limits: Array<MapData, GateLimits>,
+    expected: HashMap<MapData, Name, u32>,
+    cgroups: HashMap<MapData, u64, u32>,
+    arming: Array<MapData, u64>,
+    counters: Array<MapData, TargetCounters>,
+    gates: Array<MapData, GateState>,
+    processes: HashMap<MapData, u32, ProcessEntry>,
+    /// Armings under way: the value of ARMING.
+    armings: u64,
+}
+
+fn of<T: TryFrom<Map, Error = MapError>>(
+    ebpf: &mut Ebpf,
+    name: &'static str,
+) -> Result<T, TableError> {
+    let map = ebpf.take_map(name).ok_or(TableError::Missing(name))?;
+    map.try_into().map_err(named(name))
+}
+
+fn named(name: &'static str) -> impl Fn(MapError) -> TableError {
+    move |source| TableError::Map { name, source }
+}
+
+/// Nothing is there: no error where something is to be removed.
+fn or_absent(name: &'static str, removed: Result<(), MapError>) -> Result<(), TableError> {
+    match removed {
+        Ok(()) | Err(MapError::KeyNotFound) => Ok(()),
+        Err(MapError::SyscallError(error))
+            if error.io_error.kind() == std::io::ErrorKind::NotFound =>
+        {
+            Ok(())
+        }
+        Err(source) => Err(TableError::Map { name, source }),
+    }
+}
+
+fn read<V: Pod>(array: &Array<MapData, V>, name: &'static str, slot: u32) -> Result<V, TableError> {
+    array.get(&slot, 0).map_err(named(name))
+}
+
+impl Tables {
+    /// Takes the maps, and the ring buffer beside them.
+    pub(super) fn take(ebpf: &mut Ebpf) -> Result<(Self, RingBuf<MapData>), TableError> {
+        let tables = Self {
+            limits: of(ebpf, "LIMITS")?,
+            expected: of(ebpf, "EXPECTED")?,
+            cgroups: of(ebpf, "CGROUPS")?,
+            arming: of(ebpf, "ARMING")?,
+            counters: of(ebpf, "COUNTERS")?,
+            gates: of(ebpf, "GATES")?,
+            processes: of(ebpf, "PROCESSES")?,
+            armings: 0,
+        };
+        Ok((tables, of(ebpf, "EVENTS")?))
+    }
+
+    /// Puts a slot's limits in force.
+    ///
+    /// # Errors
+    /// No such slot.
+    pub fn set_limits(&mut self, slot: u32, limits: &GateLimits) -> Result<(), TableError> {
+        let set = self.limits.set(slot, limits, 0);
+        set.map_err(named("LIMITS"))
+    }
+
+    /// Has a cgroup of that path (below the v2 mount, with its leading slash) or of that container
+    /// id armed by the kernel as soon as it is made.
+    ///
+    /// # Errors
+    /// The name is too long, or the table full.
+    pub fn expect(&mut self, name: &str, slot: u32) -> Result<(), TableError> {
+        let key = key(name)?;
+        let added = self.expected.insert(key, slot, 0);
+        added.map_err(named("EXPECTED"))
+    }
+
+    /// Expects it no longer.
+    ///
+    /// # Errors
+    /// The name is too long.
+    pub fn forget_expected(&mut self, name: &str) -> Result<(), TableError> {
+        or_absent("EXPECTED", self.expected.remove(&key(name)?))
+    }
+
+    /// Tags a cgroup that is there: what happens in it is a slot's from now on.
+    ///
+    /// # Errors
+    /// The table is full.
+    pub fn tag(&mut self, cgroup: u64, slot: u32) -> Result<(), TableError> {
+        let added = self.cgroups.insert(cgroup, slot, 0);
+        added.map_err(named("CGROUPS"))
+    }
+
+    /// Takes a cgroup's tag away.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn untag(&mut self, cgroup: u64) -> Result<(), TableError> {
+        or_absent("CGROUPS", self.cgroups.remove(&cgroup))
+    }
+
+    /// Whose a cgroup is.
+    #[must_use]
+    pub fn slot_of(&self, cgroup: u64) -> Option<u32> {
+        self.cgroups.get(&cgroup, 0).ok()
+    }
+
+    /// Says that an arming begins: until it ends, the kernel takes in whoever forks in a target.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn begin_arming(&mut self) -> Result<(), TableError> {
+        self.armings += 1;
+        self.arming.set(0, self.armings, 0).map_err(named("ARMING"))
+    }
+
+    /// Says that one has ended.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn end_arming(&mut self) -> Result<(), TableError> {
+        self.armings = self.armings.saturating_sub(1);
+        self.arming.set(0, self.armings, 0).map_err(named("ARMING"))
+    }
+
+    /// A slot's counts now.
+    ///
+    /// # Errors
+    /// No such slot.
+    pub fn counters(&self, slot: u32) -> Result<TargetCounters, TableError> {
+        read(&self.counters, "COUNTERS", slot)
+    }
+
+    /// A slot's gate now.
+    ///
+    /// # Errors
+    /// No such slot.
+    pub fn gate(&self, slot: u32) -> Result<GateState, TableError> {
+        read(&self.gates, "GATES", slot)
+    }
+
+    /// A watched process.
+    #[must_use]
+    pub fn process(&self, pid: u32) -> Option<ProcessEntry> {
+        self.processes.get(&pid, 0).ok()
+    }
+}
+
+fn key(name: &str) -> Result<Name, TableError> {
+    let mut key = [0; PATH_MAX];
+    // The last byte stays NUL: the kernel side compares whole strings.
+    match key.get_mut(..name.len()) {
+        Some(to) if name.len() < PATH_MAX => to.copy_from_slice(name.as_bytes()),
+        _ => return Err(TableError::TooLong(name.to_owned())),
+    }
+    Ok(key)
+}
