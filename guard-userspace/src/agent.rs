@@ -1,9 +1,28 @@
-//! The agent. A place-holder until its branch lands.
+//! The agent: sees to it that it can work and survives what it guards against, then follows the
+//! kernel, the targets and the clock in one loop.
+
+mod clock;
+mod follow;
+mod guard;
+mod lock;
+mod places;
+mod proving;
+mod report;
+mod survive;
 
 use crate::cli::args::LogFormat;
 use crate::cli::{Code, Failure};
-use crate::config::Config;
+use crate::config::{Config, TargetSource};
+use crate::evidence::cgroup::cgroup_v2_mount;
+use crate::kernel::Kernel;
+use crate::kernel::reader::Reader;
+use crate::sinks::log;
+use crate::targets::Endpoint;
+use anyhow::{Context, anyhow};
+use guard::Guard;
+use lock::Lock;
 use std::path::PathBuf;
+use survive::Home;
 
 /// How the agent runs, beside its configuration.
 #[derive(Debug)]
@@ -16,11 +35,55 @@ pub struct Options {
     pub config_file: Option<PathBuf>,
 }
 
-/// Guards until stopped.
+/// Guards until stopped by SIGTERM or SIGINT.
 ///
 /// # Errors
 /// What it could not do, with the exit code.
-pub fn run(_config: Config, _options: Options) -> Result<(), Failure> {
-    let error = anyhow::anyhow!("the agent is not in this build yet");
-    Err(Failure::new(Code::KernelLacks, error))
+pub fn run(config: Config, options: Options) -> Result<(), Failure> {
+    if !rustix::process::geteuid().is_root() {
+        let error = anyhow!(
+            "guarding needs root, since it is done in the kernel: run it through sudo, or see it \
+             in a virtual machine: cargo xtask vm --kernel 6.12 -- metamcp-guard run --demo"
+        );
+        return Err(Failure::new(Code::NoPermission, error));
+    }
+    let v2_mount = cgroup_v2_mount().map_err(|error| Failure::new(Code::KernelLacks, error))?;
+    let asks_docker =
+        |target: &crate::config::TargetConfig| !matches!(target.source, TargetSource::Cgroup(_));
+    let endpoint = match Endpoint::from_env() {
+        Err(error) if config.targets.iter().any(asks_docker) => {
+            return Err(Failure::new(Code::Usage, error));
+        }
+        endpoint => endpoint.ok(),
+    };
+    let _lock = Lock::take(&options.socket)?;
+    let log = log::start(match options.log_format {
+        LogFormat::Text => log::LogFormat::Text,
+        LogFormat::Json => log::LogFormat::Json,
+    });
+    let from = options.config_file.as_deref();
+    tracing::info!(
+        event = "started",
+        version = env!("CARGO_PKG_VERSION"),
+        targets = config.targets.len(),
+        config = from.map(|path| path.display().to_string()),
+        "metamcp-guard {} begins",
+        env!("CARGO_PKG_VERSION")
+    );
+    let _home = Home::enter(&v2_mount);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .context("cannot start the asynchronous runtime")?;
+    let (kernel, ring) = Kernel::load().map_err(|error| Failure::new(Code::KernelLacks, error))?;
+    let reader = Reader::start(ring).context("no thread to read the kernel's events")?;
+    let guard = Guard::new(config, kernel, v2_mount);
+    runtime.block_on(follow::follow(
+        guard,
+        reader,
+        endpoint,
+        &options.socket,
+        &log,
+    ))
 }

@@ -3,6 +3,7 @@
 use super::json::FlatJson;
 use crate::model::input::{BreachVerdict, Limit};
 use crate::model::{Fact, FactKind, Level};
+use guard_common::GateMode;
 use std::io::IsTerminal;
 use tracing::{debug, error, info, warn};
 use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
@@ -140,8 +141,9 @@ pub fn publish(fact: &Fact, target: &str) {
             "{total} events of {target} were lost in all (at: {source}); totals stay exact"
         ),
         FactKind::GateMode { mode, proved, why } => {
+            let nothing_to_prove = *mode == GateMode::Observe;
             let mode = mode.name();
-            if *proved {
+            if *proved || nothing_to_prove {
                 info!(event, target, mode, proved, why);
             } else {
                 error!(

@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 /// Docker's own default.
-const DEFAULT: &str = "unix:///var/run/docker.sock";
+const DEFAULT: &str = "/var/run/docker.sock";
 
 /// Where Docker listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +23,13 @@ pub enum Endpoint {
 )]
 pub struct UnknownEndpoint(String);
 
+/// Docker's own default.
+impl Default for Endpoint {
+    fn default() -> Self {
+        Self::Unix(PathBuf::from(DEFAULT))
+    }
+}
+
 impl Endpoint {
     /// `DOCKER_HOST`, or Docker's default where it is unset or empty.
     ///
@@ -31,7 +38,7 @@ impl Endpoint {
     pub fn from_env() -> Result<Self, UnknownEndpoint> {
         let host = std::env::var_os("DOCKER_HOST").unwrap_or_default();
         match host.to_string_lossy() {
-            host if host.is_empty() => Self::parse(DEFAULT),
+            host if host.is_empty() => Ok(Self::default()),
             host => Self::parse(&host),
         }
     }

@@ -1,0 +1,262 @@
+//! What the agent knows and holds: engine, kernel side, places. Everything that happens comes
+//! through here, one thing after the other.
+
+mod arrivals;
+mod canary;
+
+use super::clock;
+use super::places::{Place, Places, Up};
+use crate::actions;
+use crate::config::{Config, Mode};
+use crate::engine::Engine;
+use crate::evidence::memory::Accounts;
+use crate::evidence::tree;
+use crate::kernel::decode::{CgroupChange, Event, EventKind};
+use crate::kernel::{Kernel, Ladder};
+use crate::model::{CgroupId, Fact, Input, InputKind, Stamp, TargetId};
+use crate::sinks::log;
+use guard_common::GateMode;
+use guard_common::abi::Control;
+use std::collections::{BTreeMap, VecDeque};
+use std::path::PathBuf;
+
+/// The agent's state.
+pub struct Guard {
+    /// What the operator wants.
+    pub config: Config,
+    /// What is known of the targets, and what to make of it.
+    pub engine: Engine,
+    /// The kernel side.
+    pub kernel: Kernel,
+    /// Where the targets are.
+    pub places: Places,
+    /// Where the v2 hierarchy is mounted.
+    pub v2_mount: PathBuf,
+    /// How the gate refuses.
+    pub gate: Gate,
+    /// What could not be observed, by place, beside the targets' own.
+    pub lost: BTreeMap<&'static str, u64>,
+    ladder: Ladder,
+    accounts: Accounts,
+}
+
+/// How the gate refuses, as last proved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gate {
+    /// The mode in force.
+    pub mode: GateMode,
+    /// Whether the canary has shown it.
+    pub proved: bool,
+    /// Why this one.
+    pub why: String,
+    /// Whether the canary has spoken yet.
+    pub known: bool,
+}
+
+impl Guard {
+    /// With all targets of the config and nothing known of them.
+    #[must_use]
+    pub fn new(config: Config, mut kernel: Kernel, v2_mount: PathBuf) -> Self {
+        let places = Places::new(config.targets.clone());
+        let mut engine = Engine::new(config.mode);
+        for (id, place) in places.iter() {
+            engine.watch(id, place.config.clone());
+        }
+        let (ladder, why) = match config.mode {
+            Mode::Enforce => {
+                let wants_lsm = canary::wants_lsm(&config);
+                (Ladder::begin(&mut kernel, wants_lsm), "not tried yet")
+            }
+            Mode::Observe => (Ladder::none(), "observe: nothing is refused"),
+        };
+        let gate = Gate {
+            mode: GateMode::Observe,
+            proved: false,
+            why: why.to_owned(),
+            known: false,
+        };
+        let accounts = Accounts::find(&v2_mount);
+        let mut guard = Self {
+            config,
+            engine,
+            kernel,
+            places,
+            v2_mount,
+            gate,
+            lost: BTreeMap::new(),
+            ladder,
+            accounts,
+        };
+        guard.expect_paths();
+        if guard.config.mode == Mode::Observe {
+            guard.gate.known = true;
+            guard.tell_gate();
+        }
+        guard
+    }
+
+    /// One input, and all that follows from it.
+    pub fn step(&mut self, at: Stamp, target: TargetId, kind: InputKind) {
+        let mut open = VecDeque::from([Input { at, target, kind }]);
+        while let Some(input) = open.pop_front() {
+            let (permits, facts) = self.engine.step(&input);
+            self.publish(&facts);
+            for permit in permits {
+                let target = permit.target();
+                let outcome = actions::execute(permit, &mut self.kernel);
+                open.push_back(Input {
+                    at: clock::now(),
+                    target,
+                    kind: InputKind::Outcome(outcome),
+                });
+            }
+        }
+    }
+
+    fn publish(&self, facts: &[Fact]) {
+        for fact in facts {
+            if let Some(place) = self.places.get(fact.target) {
+                log::publish(fact, &place.config.name);
+            }
+        }
+    }
+
+    /// Something the kernel side wrote.
+    pub fn kernel_event(&mut self, event: Event, now: Stamp) {
+        let (at, target) = (clock::at(event.boot_ns, now), TargetId(event.slot));
+        match event.kind {
+            EventKind::Input(kind) => self.step(at, target, kind),
+            EventKind::Cgroup(id, CgroupChange::Armed) => self.born(at, target, id),
+            EventKind::Cgroup(id, CgroupChange::Removed) => self.removed(at, target, id),
+            EventKind::Cgroup(_, CgroupChange::Nested) => {}
+        }
+    }
+
+    /// The kernel has armed an expected cgroup before its first process.
+    fn born(&mut self, at: Stamp, target: TargetId, id: CgroupId) {
+        if self.place_of(target, id) {
+            return;
+        }
+        // One that is gone already is of no use to anybody; its counts come anyway.
+        if let Some(dir) = tree::find(&self.v2_mount, id.0) {
+            self.go_down(at, target, "its cgroup was made anew");
+            self.go_up(at, target, Up { id, dir }, 0, true);
+        }
+    }
+
+    fn removed(&mut self, at: Stamp, target: TargetId, id: CgroupId) {
+        if self.place_of(target, id) {
+            self.go_down(at, target, "its cgroup was removed");
+        }
+    }
+
+    /// Whether the target is counted in that cgroup.
+    fn place_of(&self, target: TargetId, id: CgroupId) -> bool {
+        let up = self.places.get(target).and_then(|place| place.up.as_ref());
+        up.is_some_and(|up| up.id == id)
+    }
+
+    fn go_up(&mut self, at: Stamp, target: TargetId, up: Up, adopted: u64, from_birth: bool) {
+        let below = up.dir.strip_prefix(&self.v2_mount).unwrap_or(&up.dir);
+        let kind = InputKind::Up {
+            cgroup: up.id,
+            path: format!("/{}", below.display()),
+            adopted,
+            from_birth,
+        };
+        if let Some(place) = self.places.get_mut(target) {
+            place.up = Some(up);
+        }
+        self.step(at, target, kind);
+    }
+
+    /// The target is no longer counted, if it was.
+    fn go_down(&mut self, at: Stamp, target: TargetId, why: &str) {
+        let Some(up) = self
+            .places
+            .get_mut(target)
+            .and_then(|place| place.up.take())
+        else {
+            return;
+        };
+        if let Err(error) = self.kernel.release(target.0, &up.dir, up.id.0) {
+            tracing::warn!(%error, "what still runs in {} is counted on", up.dir.display());
+        }
+        let why = why.to_owned();
+        self.step(at, target, InputKind::Down { why });
+    }
+
+    /// A second has passed.
+    pub fn tick(&mut self, undecoded: u64, log_dropped: u64) {
+        let now = clock::now();
+        let all: Vec<_> = self
+            .places
+            .iter()
+            .map(|(id, place)| (id, place.up.as_ref().map(|up| up.dir.clone())))
+            .collect();
+        for (id, dir) in all {
+            if let Err(error) = self.kernel.control(Control::Flush, id.0, [0; 3]) {
+                tracing::debug!(%error, "flush");
+            }
+            if let Some(memory) = dir.and_then(|dir| self.accounts.read(&dir)) {
+                let (bytes, limit) = (memory.bytes, memory.limit);
+                self.step(now, id, InputKind::Memory { bytes, limit });
+            }
+            self.step(now, id, InputKind::Tick);
+        }
+        let programs = self.kernel.program_stats();
+        let skipped = programs.iter().map(|program| program.recursion_misses);
+        self.lose("recursion", skipped.sum());
+        self.lose("decode", undecoded);
+        self.lose("log", log_dropped);
+    }
+
+    /// Says what was lost beside the targets' own, where that is news.
+    fn lose(&mut self, source: &'static str, total: u64) {
+        let known = self.lost.insert(source, total);
+        if total > known.unwrap_or(0) {
+            tracing::warn!(
+                event = "lost_events",
+                source,
+                total,
+                "{total} lost in all: {source}"
+            );
+        }
+    }
+
+    /// The agent ends: what is not yet told is told, and every target is said to be let go.
+    pub fn end(&mut self) {
+        let now = clock::now();
+        let up: Vec<_> = self
+            .places
+            .iter()
+            .filter(|(_, place)| place.up.is_some())
+            .map(|(id, _)| id)
+            .collect();
+        for id in up {
+            let counts = self.kernel.tables.counters(id.0);
+            let gate = self.kernel.tables.gate(id.0);
+            let told = self
+                .engine
+                .target(id)
+                .map(|target| *target.state.counters());
+            if let (Ok(counters), Ok(gate)) = (counts, gate)
+                && told != Some(counters)
+            {
+                let kind = InputKind::Rate {
+                    second: now.second(),
+                    committed: gate.committed,
+                    counters,
+                };
+                self.step(now, id, kind);
+            }
+            let why = "the agent ends, and the gate with it".to_owned();
+            self.step(now, id, InputKind::Down { why });
+        }
+    }
+}
+
+/// What a place calls itself in messages about it.
+fn named(place: Option<&Place>) -> &str {
+    place.map_or("?", |place| place.config.name.as_str())
+}

@@ -1,0 +1,100 @@
+//! The canary's word, and what follows from it for all targets.
+
+use super::{Gate, Guard};
+use crate::agent::proving::{Proving, Turn};
+use crate::config::{Config, Mode, Rung};
+use crate::kernel::canary::Canary;
+use crate::kernel::enforce::Proof;
+use crate::policy::gate::mode_for;
+use crate::state::target;
+use guard_common::GateMode;
+
+/// Whether any target may be held by `lsm`.
+pub(super) fn wants_lsm(config: &Config) -> bool {
+    let mut all = config.targets.iter();
+    all.any(|target| target.gate.modes.contains(&Rung::Lsm))
+}
+
+impl Guard {
+    /// When the canary has its turns.
+    #[must_use]
+    pub fn proving(&self) -> Proving {
+        match self.config.mode {
+            Mode::Enforce => Proving::every(self.config.canary_every),
+            Mode::Observe => Proving::never(),
+        }
+    }
+
+    /// Takes a turn of the canary.
+    pub fn turn(&mut self, turn: Turn, proving: &mut Proving) {
+        let proof = match turn {
+            Turn::Due => {
+                match Canary::begin(&mut self.kernel, self.ladder.rung(), &self.v2_mount) {
+                    Ok(canary) => return proving.out(canary),
+                    Err(error) => self.untried(&error.to_string()),
+                }
+            }
+            Turn::Heard(stage, seen) => {
+                stage.end(&mut self.kernel);
+                self.ladder.heard(&seen, &mut self.kernel)
+            }
+            Turn::Lost => self.untried("its thread ended"),
+        };
+        match proof {
+            Proof::Next => proving.again(),
+            Proof::Stays { proved, why } => {
+                proving.later();
+                self.proved(self.ladder.rung(), proved, why);
+            }
+        }
+    }
+
+    fn untried(&self, why: &str) -> Proof {
+        Proof::Stays {
+            proved: false,
+            why: format!("the canary could not be tried: {why}"),
+        }
+    }
+
+    fn proved(&mut self, mode: GateMode, proved: bool, why: String) {
+        let is_news = !self.gate.known || (self.gate.mode, self.gate.proved) != (mode, proved);
+        self.gate = Gate {
+            mode,
+            proved,
+            why,
+            known: true,
+        };
+        if is_news {
+            self.tell_gate();
+            self.warn_of_the_unheld();
+        }
+    }
+
+    /// Tells all targets how the gate refuses.
+    pub(super) fn tell_gate(&mut self) {
+        let all: Vec<_> = self.places.iter().map(|(id, _)| id).collect();
+        for id in all {
+            self.tell_gate_to(id);
+        }
+    }
+
+    /// Targets whose `modes` leave out the one that works are only observed.
+    fn warn_of_the_unheld(&self) {
+        let proof = target::Proof {
+            mode: self.gate.mode,
+            proved: self.gate.proved,
+        };
+        for (_, place) in self.places.iter() {
+            if mode_for(&proof, &place.config, self.config.mode) == GateMode::Observe {
+                tracing::warn!(
+                    target = place.config.name,
+                    mode = self.gate.mode.name(),
+                    "{} is not held at its limits: here the gate works by {}, which its \
+                     target.gate.modes leave out; add it, or boot with bpf in lsm=",
+                    place.config.name,
+                    self.gate.mode.name()
+                );
+            }
+        }
+    }
+}

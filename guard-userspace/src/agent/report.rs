@@ -1,0 +1,118 @@
+//! The agent's status at this moment: what the engine knows, with the kernel's own counts.
+
+use super::clock;
+use super::guard::Guard;
+use super::places::Place;
+use crate::config::Mode;
+use crate::model::TargetId;
+use crate::model::status::{CgroupStatus, Counts, GateStatus, LimitsStatus, Status, TargetStatus};
+use crate::state::{Attempt, TargetState};
+use guard_common::GateLimits;
+use std::collections::BTreeMap;
+
+/// What only the loop knows.
+#[derive(Debug)]
+pub struct Running {
+    /// When the agent began, milliseconds since 1970 (UTC).
+    pub started_ms: i64,
+    /// Whether the kernel's events are being read.
+    pub sensing: bool,
+    /// What does not work beside the gate.
+    pub problems: Vec<String>,
+}
+
+impl Guard {
+    /// The status now.
+    #[must_use]
+    pub fn status(&self, running: &Running) -> Status {
+        let targets = self.places.iter();
+        Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            mode: match self.config.mode {
+                Mode::Enforce => "enforce",
+                Mode::Observe => "observe",
+            }
+            .to_owned(),
+            pid: std::process::id(),
+            started_ms: running.started_ms,
+            taken_ms: clock::now().wall_ms,
+            sensing: running.sensing,
+            problems: self.problems(running),
+            gate: GateStatus {
+                mode: self.gate.mode.name().to_owned(),
+                proved: self.gate.proved,
+                why: self.gate.why.clone(),
+            },
+            lost_events: named(&self.lost),
+            programs: self.kernel.program_stats(),
+            targets: targets
+                .filter_map(|(id, place)| self.target(id, place))
+                .collect(),
+        }
+    }
+
+    fn problems(&self, running: &Running) -> Vec<String> {
+        let mut problems = running.problems.clone();
+        if !running.sensing {
+            let words = "the kernel's events are not read any more: restart the agent";
+            problems.push(words.to_owned());
+        }
+        if self.config.mode == Mode::Enforce && !self.gate.proved {
+            problems.push(format!("the gate has not proved itself: {}", self.gate.why));
+        }
+        problems
+    }
+
+    fn target(&self, id: TargetId, place: &Place) -> Option<TargetStatus> {
+        let state = &self.engine.target(id)?.state;
+        let now = clock::now();
+        let counts = self.kernel.tables.counters(id.0);
+        let counts = counts.unwrap_or(*state.counters());
+        let gate = self.kernel.tables.gate(id.0);
+        let memory = state.memory();
+        Some(TargetStatus {
+            name: place.config.name.clone(),
+            watches: place.watches(),
+            armed: state.cgroup().is_some(),
+            cgroup: state.cgroup().map(|cgroup| CgroupStatus {
+                id: cgroup.id.0,
+                path: cgroup.path.clone(),
+                adopted: cgroup.adopted,
+                from_birth: cgroup.from_birth,
+            }),
+            level: state.level().name().to_owned(),
+            level_why: state.level_why().to_owned(),
+            excess: counts.live,
+            counts: Counts::from(counts),
+            committed: gate.map_or(state.committed(), |gate| gate.committed),
+            spawn_rate: state.spawn_rate(now),
+            mode: state.mode().name().to_owned(),
+            limits: state.in_force().map(limits),
+            failed_action: failed(state),
+            memory_bytes: memory.map(|memory| memory.bytes),
+            memory_limit_bytes: memory.and_then(|memory| memory.limit),
+            lost_events: named(state.lost()),
+        })
+    }
+}
+
+fn named(lost: &BTreeMap<&'static str, u64>) -> BTreeMap<String, u64> {
+    let all = lost.iter();
+    all.map(|(source, total)| ((*source).to_owned(), *total))
+        .collect()
+}
+
+fn limits(limits: &GateLimits) -> LimitsStatus {
+    LimitsStatus {
+        max_processes: Some(limits.max_processes).filter(|cap| *cap != u64::MAX),
+        spawn_rate: 1_000_000_000_u64.checked_div(limits.token_ns),
+        spawn_burst: limits.burst,
+    }
+}
+
+fn failed(state: &TargetState) -> Option<String> {
+    match state.attempt() {
+        Attempt::Failed { action, why, .. } => Some(format!("{}: {why}", action.name())),
+        _ => None,
+    }
+}
