@@ -69,13 +69,7 @@ impl Guard {
                 if let Some(id) = self.known(&target) {
                     self.forget_container(id);
                 }
-                let name = target.name.as_str();
-                tracing::info!(
-                    event = "waiting",
-                    target = name,
-                    why,
-                    "waiting for {name}: {why}; it is guarded from its start"
-                );
+                waiting(&target.name, &why);
             }
             Event::Refused { target, why } => {
                 if let Some(id) = self.known(&target) {
@@ -84,14 +78,27 @@ impl Guard {
                 let name = target.name.as_str();
                 tracing::error!(event = "refused", target = name, why, "{name}: {why}");
             }
-            Event::DockerLost { why } => tracing::warn!(
-                event = "docker_lost",
-                why,
-                "Docker cannot be followed: {why}; what is guarded stays guarded, and it is tried \
-                 again"
-            ),
+            Event::DockerLost { why } => {
+                tracing::warn!(
+                    event = "docker_lost",
+                    why,
+                    "Docker cannot be followed: {why}; what is guarded stays guarded, and it is \
+                     tried again"
+                );
+                self.wait_for_docker();
+            }
             Event::DockerBack => {
                 tracing::info!(event = "docker_back", "Docker is followed again");
+            }
+        }
+    }
+
+    /// Containers of which Docker has not said anything yet wait for it too.
+    fn wait_for_docker(&self) {
+        for (_, place) in self.places.iter() {
+            let is_container = !matches!(place.config.source, TargetSource::Cgroup(_));
+            if is_container && place.up.is_none() && place.expected.is_none() {
+                waiting(&place.config.name, "Docker cannot be asked for it");
             }
         }
     }
@@ -203,4 +210,13 @@ impl Guard {
         };
         self.step(clock::now(), id, kind);
     }
+}
+
+fn waiting(name: &str, why: &str) {
+    tracing::info!(
+        event = "waiting",
+        target = name,
+        why,
+        "waiting for {name}: {why}; it is guarded from its start"
+    );
 }
