@@ -36,7 +36,7 @@ pub async fn follow(
     serve_all(&guard, &snapshots, socket, &mut running).await;
     let mut targets = Watch::spawn(
         guard.places.wanted(),
-        endpoint.unwrap_or_else(Endpoint::default),
+        endpoint.unwrap_or_default(),
         guard.v2_mount.clone(),
     );
     let mut proving = guard.proving();

@@ -199,7 +199,7 @@ mod tests {
             if let Ok(btf) = Btf::parse(&bytes) {
                 for id in 0..20 {
                     if let Some(found) = btf.composite(id) {
-                        found.offset("x");
+                        let _ = found.offset("x");
                     }
                 }
             }
