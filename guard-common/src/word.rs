@@ -22,9 +22,12 @@ pub trait Word {
 
 /// Times a lost compare-and-exchange is tried again before the answer is [`Taken::Contended`].
 ///
-/// Each loss means that another CPU won, so with 64 losses 64 others got through; the bound is
-/// there because the verifier wants one.
-pub const RETRIES: u32 = 64;
+/// Each loss means that another CPU won. A fork takes 50 µs and more, an exchange some 30 ns: 128
+/// CPUs that fork in one target at once keep its word busy for 8 % of the time, and 16 losses in a
+/// row come once in 10^17 forks. There is a bound because the verifier wants one, and each turn
+/// costs it: with 64 it walked 169,752 instructions of `task_newtask`, with 16 it walks 58,759
+/// (6.18), which is the longest part of the agent's start.
+pub const RETRIES: u32 = 16;
 
 /// How an attempt to take something from a shared word ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
