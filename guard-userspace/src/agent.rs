@@ -14,6 +14,7 @@ use crate::cli::args::LogFormat;
 use crate::cli::{Code, Failure};
 use crate::config::{Config, TargetSource};
 use crate::evidence::cgroup::cgroup_v2_mount;
+use crate::evidence::process;
 use crate::kernel::Kernel;
 use crate::kernel::reader::Reader;
 use crate::sinks::log;
@@ -46,6 +47,13 @@ pub fn run(config: Config, options: Options) -> Result<(), Failure> {
              in a virtual machine: cargo xtask vm --kernel 6.12 -- metamcp-guard run --demo"
         );
         return Err(Failure::new(Code::NoPermission, error));
+    }
+    if process::sees_host_pids() == Some(false) {
+        let error = anyhow!(
+            "this is a pid namespace of its own, in which the kernel's pids mean nothing: run it on \
+             the host, or in a container started with --pid=host"
+        );
+        return Err(Failure::new(Code::KernelLacks, error));
     }
     let v2_mount = cgroup_v2_mount().map_err(|error| Failure::new(Code::KernelLacks, error))?;
     let asks_docker =

@@ -7,6 +7,8 @@
 
 #[path = "cli/alone.rs"]
 mod alone;
+#[path = "cli/held.rs"]
+mod held;
 #[path = "cli/running.rs"]
 mod running;
 #[path = "cli/seen.rs"]
@@ -34,6 +36,11 @@ fn main() {
         ),
         trial("run_without_root_says_so", alone::run_without_root),
         trial("usage_errors_are_exit_code_2", alone::bad_usage),
+        trial("a_second_agent_says_who_holds_the_gate", held::second_agent),
+        trial(
+            "in_another_pid_namespace_it_does_not_start",
+            held::other_pids,
+        ),
         trial(
             "a_cgroup_that_appears_later_is_guarded",
             running::appears_later,

@@ -2,6 +2,7 @@
 
 use super::docker::{self, Docker};
 use crate::evidence::cgroup::{self, Layout};
+use crate::evidence::process;
 use procfs::process::Process;
 use procfs::{ConfigSetting, Current};
 use std::fs;
@@ -63,9 +64,7 @@ impl Facts {
                 .as_ref()
                 .and_then(|me| me.status().ok())
                 .map(|status| status.capeff),
-            host_pids: fs::read_link("/proc/self/ns/pid")
-                .ok()
-                .map(|link| link == Path::new(HOST_PIDS)),
+            host_pids: process::sees_host_pids(),
             release: rustix::system::uname()
                 .release()
                 .to_string_lossy()
@@ -85,9 +84,6 @@ impl Facts {
         }
     }
 }
-
-/// The inode of the first pid namespace is fixed (PROC_PID_INIT_INO, include/linux/proc_ns.h).
-const HOST_PIDS: &str = "pid:[4026531836]";
 
 fn words(list: &str) -> Vec<String> {
     list.trim()

@@ -37,6 +37,15 @@ pub fn cgroup(pid: u32) -> Option<PathBuf> {
     Some(Path::new(below).to_owned())
 }
 
+/// Whether this process sees the pids that the kernel side sees; `None`: it cannot be told.
+///
+/// The inode of the first pid namespace is fixed (PROC_PID_INIT_INO, include/linux/proc_ns.h).
+#[must_use]
+pub fn sees_host_pids() -> Option<bool> {
+    let link = std::fs::read_link("/proc/self/ns/pid").ok()?;
+    Some(link == Path::new("pid:[4026531836]"))
+}
+
 fn process(pid: u32) -> Option<Process> {
     Process::new(i32::try_from(pid).ok()?).ok()
 }
