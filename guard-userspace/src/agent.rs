@@ -8,6 +8,7 @@ mod lock;
 mod places;
 mod proving;
 mod report;
+mod signals;
 mod survive;
 
 use crate::cli::args::LogFormat;
@@ -20,8 +21,10 @@ use crate::kernel::reader::Reader;
 use crate::sinks::log;
 use crate::targets::Endpoint;
 use anyhow::{Context, anyhow};
+use follow::Follow;
 use guard::Guard;
 use lock::Lock;
+use signals::Signals;
 use std::path::PathBuf;
 use survive::Home;
 
@@ -64,6 +67,16 @@ pub fn run(config: Config, options: Options) -> Result<(), Failure> {
         }
         endpoint => endpoint.ok(),
     };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .context("cannot start the asynchronous runtime")?;
+    // Before there is anything that would be left behind.
+    let signals = {
+        let _inside = runtime.enter();
+        Signals::listen().context("cannot listen for signals")?
+    };
     let _lock = Lock::take(&options.socket)?;
     let log = log::start(match options.log_format {
         LogFormat::Text => log::LogFormat::Text,
@@ -79,19 +92,15 @@ pub fn run(config: Config, options: Options) -> Result<(), Failure> {
         env!("CARGO_PKG_VERSION")
     );
     let _home = Home::enter(&v2_mount);
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build()
-        .context("cannot start the asynchronous runtime")?;
     let (kernel, ring) = Kernel::load().map_err(|error| Failure::new(Code::KernelLacks, error))?;
     let reader = Reader::start(ring).context("no thread to read the kernel's events")?;
     let guard = Guard::new(config, kernel, v2_mount);
-    runtime.block_on(follow::follow(
+    let follow = Follow {
         guard,
         reader,
-        endpoint,
-        &options.socket,
-        &log,
-    ))
+        endpoint: endpoint.unwrap_or_default(),
+        signals,
+    };
+    runtime.block_on(follow.until_told(&options.socket, &log));
+    Ok(())
 }

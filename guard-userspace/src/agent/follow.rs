@@ -3,69 +3,75 @@
 use super::clock;
 use super::guard::Guard;
 use super::report::Running;
+use super::signals::Signals;
 use crate::api::{Snapshot, Snapshots, listen, router, serve};
-use crate::cli::Failure;
 use crate::kernel::reader::Reader;
 use crate::sinks::log::Log;
 use crate::targets::{Endpoint, Watch};
-use anyhow::Context;
 use std::path::Path;
 use std::time::Duration;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 
 /// Kernel events taken in one turn: a storm does not starve the clock.
 const BATCH: usize = 256;
 
-/// Follows all there is to follow, until it is told to end.
-pub async fn follow(
-    mut guard: Guard,
-    mut reader: Reader,
-    endpoint: Option<Endpoint>,
-    socket: &Path,
-    log: &Log,
-) -> Result<(), Failure> {
-    let mut signals = Signals::listen().context("cannot listen for signals")?;
-    let mut running = Running {
-        started_ms: clock::now().wall_ms,
-        sensing: true,
-        problems: Vec::new(),
-    };
-    let (status, snapshots) = Snapshots::channel(guard.status(&running));
-    serve_all(&guard, &snapshots, socket, &mut running).await;
-    let mut targets = Watch::spawn(
-        guard.places.wanted(),
-        endpoint.unwrap_or_default(),
-        guard.v2_mount.clone(),
-    );
-    let mut proving = guard.proving();
-    let mut ticks = interval(Duration::from_secs(1));
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut batch = Vec::with_capacity(BATCH);
-    loop {
-        tokio::select! {
-            read = reader.events.recv_many(&mut batch, BATCH), if running.sensing => {
-                let now = clock::now();
-                for event in batch.drain(..) {
-                    guard.kernel_event(event, now);
+/// All there is to follow.
+pub struct Follow {
+    /// What is known and held.
+    pub guard: Guard,
+    /// The kernel's events.
+    pub reader: Reader,
+    /// Where Docker is.
+    pub endpoint: Endpoint,
+    /// The operator.
+    pub signals: Signals,
+}
+
+impl Follow {
+    /// Follows it until it is told to end. Answers at `socket` meanwhile.
+    pub async fn until_told(self, socket: &Path, log: &Log) {
+        let Self {
+            mut guard,
+            mut reader,
+            endpoint,
+            mut signals,
+        } = self;
+        let mut running = Running {
+            started_ms: clock::now().wall_ms,
+            sensing: true,
+            problems: Vec::new(),
+        };
+        let (status, snapshots) = Snapshots::channel(guard.status(&running));
+        serve_all(&guard, &snapshots, socket, &mut running).await;
+        let mut targets = Watch::spawn(guard.places.wanted(), endpoint, guard.v2_mount.clone());
+        let mut proving = guard.proving();
+        let mut ticks = interval(Duration::from_secs(1));
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut batch = Vec::with_capacity(BATCH);
+        loop {
+            tokio::select! {
+                read = reader.events.recv_many(&mut batch, BATCH), if running.sensing => {
+                    let now = clock::now();
+                    for event in batch.drain(..) {
+                        guard.kernel_event(event, now);
+                    }
+                    running.sensing = read > 0;
                 }
-                running.sensing = read > 0;
+                Some(event) = targets.recv() => guard.target_event(event),
+                turn = proving.turn() => guard.turn(turn, &mut proving),
+                _ = ticks.tick() => {
+                    guard.tick(reader.undecoded(), log.dropped());
+                    publish(&guard, &running, &status);
+                }
+                () = snapshots.asked() => publish(&guard, &running, &status),
+                end = signals.next() => if end { break },
             }
-            Some(event) = targets.recv() => guard.target_event(event),
-            turn = proving.turn() => guard.turn(turn, &mut proving),
-            _ = ticks.tick() => {
-                guard.tick(reader.undecoded(), log.dropped());
-                publish(&guard, &running, &status);
-            }
-            () = snapshots.asked() => publish(&guard, &running, &status),
-            end = signals.next() => if end { break },
         }
+        guard.end();
+        // It is this agent's: another one would not have started beside it.
+        let _ = std::fs::remove_file(socket);
     }
-    guard.end();
-    // It is this agent's: another one would not have started beside it.
-    let _ = std::fs::remove_file(socket);
-    Ok(())
 }
 
 fn publish(guard: &Guard, running: &Running, status: &watch::Sender<Snapshot>) {
@@ -87,34 +93,5 @@ async fn serve_all(guard: &Guard, snapshots: &Snapshots, socket: &Path, running:
     match listen::unix(socket) {
         Ok(listener) => drop(tokio::spawn(serve::unix(listener, router))),
         Err(error) => failed(error),
-    }
-}
-
-/// The signals that an operator sends.
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-    hangup: Signal,
-}
-
-impl Signals {
-    fn listen() -> std::io::Result<Self> {
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            hangup: signal(SignalKind::hangup())?,
-        })
-    }
-
-    /// Waits for one; true: the agent is to end.
-    async fn next(&mut self) -> bool {
-        tokio::select! {
-            _ = self.terminate.recv() => true,
-            _ = self.interrupt.recv() => true,
-            _ = self.hangup.recv() => {
-                tracing::warn!("SIGHUP: this version reads its configuration at its start alone");
-                false
-            }
-        }
     }
 }

@@ -44,7 +44,9 @@ pub fn second_agent() -> Result<()> {
         "who holds it: {said}"
     );
     agent.stop_cleanly()?;
-    let third = Agent::run(&second.each_ref().map(String::as_str))?;
+    let mut third = Agent::run(&second.each_ref().map(String::as_str))?;
+    // Stopped while it loads: that leaves nothing behind either.
+    third.wait_for("started", Duration::from_secs(20), |_| true)?;
     third.stop_cleanly().map(drop)
 }
 
