@@ -14,6 +14,34 @@ pub fn take<W: Word>(committed: &W, ask: u64, cap: u64) -> Taken {
     })
 }
 
+/// Takes as many of `most` slots as fit below `cap`; returns how many.
+///
+/// None where the retries are used up too: for what is better with more and does without.
+#[inline(always)]
+pub fn take_some<W: Word>(committed: &W, most: u64, cap: u64) -> u64 {
+    let mut some = 0;
+    let taken = word::update(committed, |now| {
+        let room = cap.saturating_sub(now);
+        some = if most < room { most } else { room };
+        if some == 0 {
+            None
+        } else {
+            now.checked_add(some)
+        }
+    });
+    if taken == Taken::Yes { some } else { 0 }
+}
+
+/// Takes `ask` slots if all of them fit below `cap`, else one, even over the cap; returns how many.
+#[inline(always)]
+pub fn take_or_force_one<W: Word>(committed: &W, ask: u64, cap: u64) -> u64 {
+    if take(committed, ask, cap) == Taken::Yes {
+        return ask;
+    }
+    force(committed, 1);
+    1
+}
+
 /// Takes `ask` slots even over the cap: for what cannot be refused, as a process that was there
 /// before the gate or entered from outside.
 #[inline(always)]
@@ -98,6 +126,22 @@ mod tests {
             let contested = Contested { word: Cell::new(start), others: RefCell::new(others), cap };
             take(&contested, ask, cap);
             prop_assert!(contested.word.get() <= cap);
+        }
+
+        #[test]
+        fn as_many_as_fit_whatever_interferes(
+            start in 0u64..12, cap in 0u64..12, most in 0u64..5,
+            others in prop::collection::vec(other(), 0..3),
+        ) {
+            let undisturbed = others.is_empty();
+            let contested = Contested { word: Cell::new(start), others: RefCell::new(others), cap };
+            let some = take_some(&contested, most, cap);
+            prop_assert!(some <= most);
+            prop_assert!(contested.word.get() <= cap.max(start));
+            if undisturbed {
+                prop_assert_eq!(some, most.min(cap.saturating_sub(start)));
+                prop_assert_eq!(contested.word.get(), start + some);
+            }
         }
 
         #[test]

@@ -20,6 +20,23 @@ pub trait Word {
     }
 }
 
+impl<W: Word> Word for &W {
+    #[inline(always)]
+    fn load(&self) -> u64 {
+        (**self).load()
+    }
+
+    #[inline(always)]
+    fn compare_exchange(&self, old: u64, new: u64) -> u64 {
+        (**self).compare_exchange(old, new)
+    }
+
+    #[inline(always)]
+    fn fetch_add(&self, n: u64) -> u64 {
+        (**self).fetch_add(n)
+    }
+}
+
 /// Times a lost compare-and-exchange is tried again before the answer is [`Taken::Contended`].
 ///
 /// Each loss means that another CPU won. A fork takes 50 µs and more, an exchange some 30 ns: 128
@@ -41,8 +58,10 @@ pub enum Taken {
 }
 
 /// Replaces the word by `next(word)` until that is taken, refused, or the retries are used up.
+///
+/// What `next` notes of its last call belongs to the exchange that was taken or refused.
 #[inline(always)]
-pub fn update<W: Word>(word: &W, next: impl Fn(u64) -> Option<u64>) -> Taken {
+pub fn update<W: Word>(word: &W, mut next: impl FnMut(u64) -> Option<u64>) -> Taken {
     let mut seen = word.load();
     for _ in 0..RETRIES {
         let Some(new) = next(seen) else {
