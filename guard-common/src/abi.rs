@@ -12,6 +12,9 @@ pub const CANARY_SLOT: u32 = MAX_TARGETS - 1;
 /// Watched processes at once, over all targets. A fork past it is refused and counted as lost.
 pub const MAX_PROCESSES: u32 = 65_536;
 
+/// Trees and entries from outside at once, over all targets: each has at least a process.
+pub const MAX_TREES: u32 = MAX_PROCESSES;
+
 /// Cgroups tagged at once: targets and what is nested in them.
 pub const MAX_CGROUPS: u32 = 16_384;
 

@@ -26,6 +26,23 @@ pub struct ProcessEntry {
     pub role: u32,
 }
 
+/// A tree, or an entry from outside with its descendants, keyed by an id that no other ever had.
+/// It lives as long as any of its processes. Written by the kernel side alone.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+pub struct TreeEntry {
+    /// What it uses and reserves: [`crate::tree::account`].
+    pub account: u64,
+    /// Its last fork or exec, in ns of CLOCK_BOOTTIME.
+    pub active_ns: u64,
+    /// When it was made, in ns of CLOCK_BOOTTIME.
+    pub born_ns: u64,
+    /// Thread-group id of its first process; 0 until that is born.
+    pub root: u32,
+    /// The target's slot.
+    pub slot: u32,
+}
+
 /// Bits of [`ProcessEntry::flags`].
 pub mod flag {
     /// Born over a limit that could not refuse the fork: dies at its first exec or fork.

@@ -14,7 +14,8 @@ pub mod limits;
 mod pod;
 pub mod record;
 pub mod slots;
+pub mod tree;
 pub mod word;
 
-pub use entry::ProcessEntry;
+pub use entry::{ProcessEntry, TreeEntry};
 pub use limits::{GateLimits, GateMode, GateState, TargetCounters};

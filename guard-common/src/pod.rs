@@ -19,6 +19,7 @@ macro_rules! pod {
 
 pod!(
     crate::entry::ProcessEntry,
+    crate::entry::TreeEntry,
     crate::limits::GateLimits,
     crate::limits::GateState,
     crate::limits::TargetCounters,
