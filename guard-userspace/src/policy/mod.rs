@@ -2,6 +2,10 @@
 
 pub mod decide;
 pub mod gate;
+pub mod glob;
 pub mod level;
+pub mod program;
+pub mod role;
+pub mod shell;
 
 pub use decide::decide;
