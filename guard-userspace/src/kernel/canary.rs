@@ -109,7 +109,7 @@ impl Canary {
         }
     }
 
-    /// Waits for its word. May take as long as [`PATIENCE`]: not for the agent's loop.
+    /// Waits for its word. May take ten seconds: not for the agent's loop.
     #[must_use]
     pub fn wait(mut self) -> (Stage, Seen) {
         let (say, said) = mpsc::channel();
