@@ -69,6 +69,7 @@ impl Guard {
             }
             Mode::Observe => (Ladder::none(), "observe: nothing is refused"),
         };
+        kernel.forget_types();
         let gate = Gate {
             mode: GateMode::Observe,
             proved: false,

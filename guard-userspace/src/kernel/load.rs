@@ -70,6 +70,9 @@ pub enum LoadError {
         /// Why.
         source: ProgramError,
     },
+    /// Too late.
+    #[error("the kernel's types are forgotten: what needs them is attached at the start")]
+    Forgotten,
     /// A map is not what it should be.
     #[error(transparent)]
     Table(#[from] TableError),
@@ -90,7 +93,8 @@ fn hint(error: &ProgramError) -> &'static str {
 /// The kernel side at work.
 pub struct Kernel {
     ebpf: Ebpf,
-    types: Btf,
+    /// The kernel's types, 10 MB of memory, until all is attached that needs them.
+    types: Option<Btf>,
     /// Its maps.
     pub tables: Tables,
 }
@@ -119,17 +123,17 @@ impl Kernel {
         let (tables, ring) = Tables::take(&mut ebpf)?;
         let mut kernel = Self {
             ebpf,
-            types,
+            types: None,
             tables,
         };
-        kernel.attach()?;
+        kernel.attach(&types)?;
+        kernel.types = Some(types);
         Ok((kernel, ring))
     }
 
-    fn attach(&mut self) -> Result<(), LoadError> {
+    fn attach(&mut self, types: &Btf) -> Result<(), LoadError> {
         for name in CGROUP_EVENTS {
-            let Self { ebpf, types, .. } = self;
-            with::<BtfTracePoint>(ebpf, name, |program| {
+            with::<BtfTracePoint>(&mut self.ebpf, name, |program| {
                 program.load(name, types)?;
                 program.attach().map(drop)
             })?;
@@ -143,14 +147,15 @@ impl Kernel {
         with::<RawTracePoint>(&mut self.ebpf, "control", RawTracePoint::load)
     }
 
-    /// Puts the gate before the fork in place. That this succeeds proves nothing: without `bpf`
-    /// in the kernel's `lsm=` list it is never asked (6.12).
+    /// Puts the gate before the fork in place; once, before [`Self::forget_types`]. That this
+    /// succeeds proves nothing: without `bpf` in the kernel's `lsm=` list it is never asked (6.12).
     ///
     /// # Errors
     /// The kernel takes no LSM program; what was attached is detached again.
     pub fn attach_lsm(&mut self) -> Result<(), LoadError> {
+        let Self { ebpf, types, .. } = self;
+        let types = types.as_ref().ok_or(LoadError::Forgotten)?;
         let attached = LSM.into_iter().try_for_each(|name| {
-            let Self { ebpf, types, .. } = self;
             with::<Lsm>(ebpf, name, |program| {
                 program.load(name, types)?;
                 program.attach().map(drop)
@@ -160,6 +165,12 @@ impl Kernel {
             self.detach_lsm();
         }
         attached
+    }
+
+    /// Gives back the memory of what only loading needs.
+    pub fn forget_types(&mut self) {
+        self.types = None;
+        super::raw::trim_heap();
     }
 
     /// Takes the gate before the fork away.

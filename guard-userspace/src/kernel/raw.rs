@@ -1,7 +1,7 @@
-//! The two system calls that no safe crate has: the agent's one file with unsafe code.
+//! Calls that no safe crate has: the agent's one file with unsafe code.
 #![expect(
     unsafe_code,
-    reason = "bpf(2) and sched_setscheduler(2) have no safe wrapper in aya or rustix"
+    reason = "bpf(2), sched_setscheduler(2) and malloc_trim(3) have no safe wrapper here"
 )]
 
 use std::io;
@@ -20,6 +20,15 @@ pub fn be_fifo() -> io::Result<()> {
         Ok(())
     } else {
         Err(io::Error::last_os_error())
+    }
+}
+
+/// Has the allocator give free pages back to the kernel, which it would keep for later.
+pub fn trim_heap() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: it looks at free memory alone.
+    unsafe {
+        libc::malloc_trim(0);
     }
 }
 
