@@ -119,6 +119,28 @@ pub const SUITES: &[Suite] = &[
             timeout: Duration::from_secs(5 * 60),
         }),
     },
+    Suite {
+        name: "docker",
+        about: "real containers followed, counted and held; twenty sessions that leak",
+        kind: Kind::Binary(Binary {
+            test: "docker",
+            programs: DOCKER,
+            environment: &[("GUARD_EXPECT_MODE", "kill")],
+            machine: None,
+            timeout: Duration::from_secs(15 * 60),
+        }),
+    },
+];
+
+/// dockerd with its runtime, and what the image of its containers is made of.
+const DOCKER: &[(&str, &str)] = &[
+    ("dockerd", "docker.io"),
+    ("docker", "docker.io"),
+    ("containerd", "containerd"),
+    ("runc", "runc"),
+    ("node", "nodejs"),
+    ("npm", "npm"),
+    ("npx", "npm"),
 ];
 
 /// The kernel tests, wherever they run.
