@@ -7,15 +7,35 @@ use serde_json::{Value, json};
 
 use super::gateway::asker;
 
+/// A session that nobody ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Session {
+    /// What the gateway calls it.
+    pub id: String,
+    /// So many tools it has.
+    pub tools: usize,
+}
+
 /// How a session went.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// It got its tools, so many, after so long.
-    Served(usize, Duration),
+    /// It got its tools.
+    Served(Session),
     /// It got an error, after so long.
     Failed(String, Duration),
     /// It got nothing in all the time it waited.
     Hung(Duration),
+}
+
+impl Outcome {
+    /// The session, where it got its tools.
+    #[must_use]
+    pub fn served(&self) -> Option<&Session> {
+        match self {
+            Self::Served(session) => Some(session),
+            Self::Failed(..) | Self::Hung(_) => None,
+        }
+    }
 }
 
 /// Opens a session, lists its tools, and drops the connection with the session open.
@@ -23,24 +43,37 @@ pub enum Outcome {
 pub fn leak(mcp: &str, patience: Duration) -> Outcome {
     let start = Instant::now();
     match session(mcp, patience) {
-        Ok(tools) => Outcome::Served(tools, start.elapsed()),
+        Ok(session) => Outcome::Served(session),
         Err(_) if start.elapsed() >= patience => Outcome::Hung(start.elapsed()),
         Err(error) => Outcome::Failed(format!("{error:#}"), start.elapsed()),
     }
 }
 
-fn session(mcp: &str, patience: Duration) -> Result<usize> {
+/// Whether a session still lists as many tools as it had.
+#[must_use]
+pub fn answers_again(mcp: &str, session: &Session, patience: Duration) -> bool {
+    let mut id = Some(session.id.clone());
+    list(&asker(patience), mcp, &mut id).is_ok_and(|tools| tools == session.tools)
+}
+
+fn session(mcp: &str, patience: Duration) -> Result<Session> {
     let agent = asker(patience);
-    let mut session = None;
+    let mut id = None;
     let hello = json!({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {
         "protocolVersion": "2025-06-18", "capabilities": {},
         "clientInfo": {"name": "guard-suite", "version": "1"}}});
-    ask(&agent, mcp, &mut session, &hello).context("initialize")?;
-    ensure!(session.is_some(), "no session id");
+    ask(&agent, mcp, &mut id, &hello).context("initialize")?;
+    ensure!(id.is_some(), "no session id");
     let ready = json!({"jsonrpc": "2.0", "method": "notifications/initialized"});
-    ask(&agent, mcp, &mut session, &ready).context("initialized")?;
+    ask(&agent, mcp, &mut id, &ready).context("initialized")?;
+    let tools = list(&agent, mcp, &mut id).context("tools/list")?;
+    let id = id.context("no session id")?;
+    Ok(Session { id, tools })
+}
+
+fn list(agent: &ureq::Agent, mcp: &str, session: &mut Option<String>) -> Result<usize> {
     let list = json!({"jsonrpc": "2.0", "id": 2, "method": "tools/list"});
-    let answer = ask(&agent, mcp, &mut session, &list).context("tools/list")?;
+    let answer = ask(agent, mcp, session, &list)?;
     let tools = answer
         .pointer("/result/tools")
         .and_then(Value::as_array)

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 
-use super::{Docker, Parent};
+use super::{Docker, Parent, run};
 use crate::place;
 
 /// A container. Dropped, it is removed with all that runs in it.
@@ -93,6 +93,14 @@ impl Container {
     /// Docker's, or the command's.
     pub fn exec(&self, command: &[&str]) -> Result<String> {
         self.docker.output(&[&["exec", &self.id], command].concat())
+    }
+
+    /// What its init wrote, to standard output and standard error.
+    ///
+    /// # Errors
+    /// Docker's.
+    pub fn logs(&self) -> Result<String> {
+        run::all_output(&mut self.docker.command(60, &["logs", &self.id]))
     }
 
     /// A field of `docker inspect`, as a Go template.

@@ -49,6 +49,19 @@ pub fn command(seconds: u32, program: &str) -> Command {
 /// # Errors
 /// It could not start, took too long or failed: the error has what it said.
 pub fn output(command: &mut Command) -> Result<String> {
+    Ok(ran(command)?.0)
+}
+
+/// As [`output`], with what it wrote to standard error behind it.
+///
+/// # Errors
+/// As [`output`].
+pub fn all_output(command: &mut Command) -> Result<String> {
+    let (out, errors) = ran(command)?;
+    Ok(format!("{out}\n{errors}"))
+}
+
+fn ran(command: &mut Command) -> Result<(String, String)> {
     let words: Vec<_> = command
         .get_args()
         .skip(5)
@@ -58,12 +71,12 @@ pub fn output(command: &mut Command) -> Result<String> {
     let output = command
         .output()
         .with_context(|| format!("cannot run {words}"))?;
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+    let (out, errors) = (text(&output.stdout), text(&output.stderr));
     ensure!(
         output.status.success(),
-        "{words}: {}: {}{}",
+        "{words}: {}: {out}{errors}",
         output.status,
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
     );
-    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    Ok((out, errors))
 }

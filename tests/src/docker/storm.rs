@@ -21,7 +21,14 @@ pub struct Course {
     pub health: Health,
     /// From the first session's beginning to the last one's end.
     pub took: Duration,
+    /// Served sessions that still had all their tools when the storm was over.
+    pub kept: usize,
+    /// Servers that ended although nobody ended their session, by how.
+    pub ended: Vec<(String, usize)>,
 }
+
+/// A server that was well answers within milliseconds.
+const AGAIN: Duration = Duration::from_secs(5);
 
 /// Leaks `sessions`, `abreast` at a time, each waiting so long for its answers.
 ///
@@ -53,10 +60,15 @@ pub fn leak(
     let outcomes = outcomes
         .into_inner()
         .map_err(|_| anyhow!("a client panicked"))?;
+    let served = outcomes.iter().filter_map(Outcome::served);
+    let kept = served.filter(|session| client::answers_again(&mcp, session, AGAIN));
+    let kept = kept.count();
     Ok(Course {
         outcomes,
         health: prober.stop()?,
         took,
+        kept,
+        ended: gateway.ended()?,
     })
 }
 
@@ -66,7 +78,8 @@ impl Course {
     pub fn served(&self) -> usize {
         self.outcomes
             .iter()
-            .filter(|one| matches!(one, Outcome::Served(tools, _) if *tools > 0))
+            .filter_map(Outcome::served)
+            .filter(|session| session.tools > 0)
             .count()
     }
 
@@ -113,11 +126,13 @@ impl fmt::Display for Course {
         let health = &self.health;
         write!(
             f,
-            "{} served, {} failed, {} hung in {:.1?}; health {} of {} answered, p50 {:.1?}, p99 {:.1?}, max {:.1?}",
+            "{} served ({} answer again), {} failed, {} hung in {:.1?}; servers ended: {:?}; health {} of {} answered, p50 {:.1?}, p99 {:.1?}, max {:.1?}",
             self.served(),
+            self.kept,
             self.failed(),
             self.hung(),
             self.took,
+            self.ended,
             health.latencies.len(),
             health.latencies.len() + health.failures.len(),
             health.percentile(50),
