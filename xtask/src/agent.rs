@@ -60,8 +60,10 @@ pub fn build(options: &Options) -> Result<PathBuf> {
 /// Makes a cargo command link statically, in a target folder of its own: other flags in a shared
 /// one would rebuild everything each time.
 pub fn statically(cargo: &mut std::process::Command) {
+    const FLAGS: &str = "-C target-feature=+crt-static";
     cargo
-        .env("RUSTFLAGS", "-C target-feature=+crt-static")
+        .env("RUSTFLAGS", FLAGS)
+        .env("RUSTDOCFLAGS", FLAGS)
         .args(["--target", STATIC_TARGET, "--target-dir"])
         .arg(workspace::target().join("static"));
 }

@@ -1,6 +1,6 @@
 //! Running test programs: through cargo, straight, or in a virtual machine.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -21,21 +21,24 @@ const HOST_LIMIT: Duration = Duration::from_secs(15 * 60);
 /// `guard-tests`: those are suites of their own.
 pub fn host() -> Result<Tally> {
     let mut tally = Tally::default();
-    // All at once, so that cargo builds what they share with one set of features.
-    let mut units = workspace::cargo();
-    units.args([
-        "test",
-        "--no-fail-fast",
-        "--workspace",
-        "--exclude",
-        "guard-ebpf",
-    ]);
-    through_cargo(units.args(["--lib", "--bins"]), "unit tests", &mut tally)?;
-    let mut examples = workspace::cargo();
-    examples.args(["test", "--no-fail-fast", "--doc"]);
-    examples.args(["--package", "guard-common", "--package", "guard-userspace"]);
+    let mut units = cargo_test()?;
+    units.args(["--no-fail-fast", "--lib", "--bins"]);
+    through_cargo(&mut units, "unit tests", &mut tally)?;
+    let mut examples = cargo_test()?;
+    examples.args(["--no-fail-fast", "--doc"]);
     through_cargo(&mut examples, "examples in the documentation", &mut tally)?;
     Ok(tally)
+}
+
+/// `cargo test` of all host crates, linked statically, so that one program runs here and in a
+/// machine. Always the same crates with the same flags: cargo builds what they stand on once, for
+/// unit tests and test programs alike.
+fn cargo_test() -> Result<Command> {
+    apt::ensure(&["libc6-dev"], "linking test programs statically")?;
+    let mut cargo = workspace::cargo();
+    cargo.args(["test", "--workspace", "--exclude", "guard-ebpf"]);
+    agent::statically(&mut cargo);
+    Ok(cargo)
 }
 
 fn through_cargo(command: &mut Command, name: &str, tally: &mut Tally) -> Result<()> {
@@ -58,17 +61,18 @@ pub fn binary(suite: &Binary) -> Result<Tally> {
     }
     apt::ensure_programs(suite.programs, "this suite")?;
     let built = build(suite.test)?;
+    // One agent for all suites: that of the machines, which have no C library.
+    let agent = agent::build(&agent::Options::static_release())?;
     let mut tally = Tally::default();
     let success = match &suite.machine {
-        None => here(&built, suite, &mut tally)?,
-        Some(machine) => in_machine(&built, suite, machine, &mut tally)?,
+        None => here(&built, &agent, suite, &mut tally)?,
+        Some(machine) => in_machine(&built, agent, suite, machine, &mut tally)?,
     };
     tally.ended(suite.test, success);
     Ok(tally)
 }
 
-fn here(built: &Built, suite: &Binary, tally: &mut Tally) -> Result<Option<bool>> {
-    let agent = agent::build(&agent::Options::release(None))?;
+fn here(built: &Built, agent: &Path, suite: &Binary, tally: &mut Tally) -> Result<Option<bool>> {
     let mut command = Command::new(&built.program);
     command.current_dir(workspace::root().join("tests"));
     command
@@ -83,6 +87,7 @@ fn here(built: &Built, suite: &Binary, tally: &mut Tally) -> Result<Option<bool>
 
 fn in_machine(
     built: &Built,
+    agent: PathBuf,
     suite: &Binary,
     machine: &Machine,
     tally: &mut Tally,
@@ -100,6 +105,7 @@ fn in_machine(
     env.push(format!("{AGENT}=/payload/metamcp-guard"));
     let mut payload = vec![built.program.clone()];
     payload.extend(built.helpers.iter().cloned());
+    payload.push(agent);
     let options = vm::Options {
         kernel: machine.kernel.to_owned(),
         append: String::new(),
@@ -119,27 +125,18 @@ fn in_machine(
     Ok(Some(ended.code == 0))
 }
 
-/// A test program and the programs that it starts: the agent and the storms.
+/// A test program and the programs that it starts beside the agent: the storms.
 #[derive(Debug, PartialEq, Eq)]
 struct Built {
     program: PathBuf,
     helpers: Vec<PathBuf>,
 }
 
-/// Builds a test program statically, so that the same file runs here and in a machine.
+/// Builds a test program and its helpers.
 fn build(test: &str) -> Result<Built> {
-    apt::ensure(&["libc6-dev"], "linking test programs statically")?;
-    let mut cargo = workspace::cargo();
-    cargo.args([
-        "test",
-        "--no-run",
-        "--package",
-        "guard-tests",
-        "--test",
-        test,
-    ]);
+    let mut cargo = cargo_test()?;
+    cargo.args(["--no-run", "--test", test]);
     cargo.args(["--message-format", "json-render-diagnostics"]);
-    agent::statically(&mut cargo);
     let messages = step::output(&mut cargo)?;
     built(&messages, test)
         .with_context(|| format!("cargo built no program for tests/tests/{test}.rs"))
