@@ -77,11 +77,15 @@ impl Witness {
                 .with_context(|| format!("task_newtask has no {field}"))
         };
         let (pid, flags) = (of("pid")?, of("clone_flags")?);
+        // Since 6.16; the witness knows what to do without.
+        let exit = offsets("sched", "sched_process_exit")?;
+        let dead = exit.get("group_dead").copied().unwrap_or(0);
         let mut ebpf = EbpfLoader::new()
             .override_global("WATCHED", &id, true)
             .override_global("LEVEL", &level, true)
             .override_global("NEWTASK_PID", &pid, true)
             .override_global("NEWTASK_FLAGS", &flags, true)
+            .override_global("EXIT_DEAD", &dead, true)
             .load(OBJECT)
             .context("loading the witness")?;
         for (category, name) in EVENTS {

@@ -7,7 +7,10 @@
 //! it executed. A process that is killed at its exec makes no system call after it.
 //!
 //! It kills no one and refuses nothing. What it cannot see: how many threads a process has that
-//! enters the cgroup already multi-threaded (it takes one), and kernel-made io_uring workers.
+//! enters the cgroup already multi-threaded (it takes one: runc's last stage in a `docker exec` is
+//! such a one until it executes the command), and kernel-made io_uring workers. Before 6.16 the
+//! event does not say whose exit was the last: there, each such thread that ends is one exit too
+//! many, with an entrance at the next system call.
 #![no_std]
 #![no_main]
 #![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
@@ -32,6 +35,10 @@ static NEWTASK_PID: Global<u32> = Global::new(0);
 /// Where it has the clone flags.
 #[unsafe(no_mangle)]
 static NEWTASK_FLAGS: Global<u32> = Global::new(0);
+
+/// Where `sched_process_exit` says that no task of the process is left; 0 where it does not.
+#[unsafe(no_mangle)]
+static EXIT_DEAD: Global<u32> = Global::new(0);
 
 const CLONE_THREAD: u64 = 0x0001_0000;
 const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
@@ -105,14 +112,25 @@ fn sched_process_exec(_ctx: TracePointContext) -> u32 {
 }
 
 #[tracepoint]
-fn sched_process_exit(_ctx: TracePointContext) -> u32 {
+fn sched_process_exit(ctx: TracePointContext) -> u32 {
     let Some(seen) = SEEN.get_ptr_mut(tgid()) else {
         return 0;
     };
-    bump(count::TASKS, MINUS_ONE);
-    if add(&raw_tasks(seen), MINUS_ONE) == 1 {
-        gone(seen, if inside() { count::EXITS } else { count::LEFT });
+    let how = if inside() { count::EXITS } else { count::LEFT };
+    let (tasks, at) = (raw_tasks(seen), EXIT_DEAD.load());
+    if at == 0 {
+        bump(count::TASKS, MINUS_ONE);
+        if add(&tasks, MINUS_ONE) == 1 {
+            gone(seen, how);
+        }
+    } else if read::<u8>(&ctx, at) != 0 {
+        // None is alive of those that are counted still: their events come after this one.
+        bump(count::TASKS, add(&tasks, TAKEN).wrapping_neg());
+        gone(seen, how);
+    } else if (2..TAKEN).contains(&add(&tasks, 0)) && add(&tasks, MINUS_ONE) < TAKEN {
+        bump(count::TASKS, MINUS_ONE);
     }
+    // Else another lives and only one is known: this thread had come along from outside.
     0
 }
 
@@ -177,6 +195,8 @@ fn gone(seen: *mut Seen, how: u32) {
 }
 
 const MINUS_ONE: u64 = u64::MAX;
+/// Added to a process's tasks when they have all been counted out.
+const TAKEN: u64 = 1 << 63;
 
 #[inline(always)]
 fn tgid() -> u32 {
