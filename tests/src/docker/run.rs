@@ -7,14 +7,12 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 
 /// What the suite runs, with the Debian package that has it.
-const PROGRAMS: [(&str, &str); 9] = [
+const PROGRAMS: [(&str, &str); 7] = [
     ("dockerd", "docker.io"),
     ("docker", "docker.io"),
     ("containerd", "containerd"),
     ("runc", "runc"),
-    ("node", "nodejs"),
     ("npm", "npm"),
-    ("npx", "npm"),
     ("tar", "tar"),
     ("ldd", "libc-bin"),
 ];

@@ -132,15 +132,13 @@ pub const SUITES: &[Suite] = &[
     },
 ];
 
-/// dockerd with its runtime, and what the image of its containers is made of.
+/// dockerd with its runtime, and what fetches the contents of its image.
 const DOCKER: &[(&str, &str)] = &[
     ("dockerd", "docker.io"),
     ("docker", "docker.io"),
     ("containerd", "containerd"),
     ("runc", "runc"),
-    ("node", "nodejs"),
     ("npm", "npm"),
-    ("npx", "npm"),
 ];
 
 /// The kernel tests, wherever they run.
