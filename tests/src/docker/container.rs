@@ -30,6 +30,9 @@ impl Container {
             &place,
             "--network",
             "host",
+            // For what ignores SIGTERM, as a shell does that is PID 1.
+            "--stop-timeout",
+            "1",
         ];
         let id = docker.output(&[&options, rest].concat())?;
         Ok(Self {

@@ -126,18 +126,17 @@ impl fmt::Display for Course {
         let health = &self.health;
         write!(
             f,
-            "{} served ({} answer again), {} failed, {} hung in {:.1?}; servers ended: {:?}; health {} of {} answered, p50 {:.1?}, p99 {:.1?}, max {:.1?}",
+            "{} served, {} failed, {} hung in {:.1?}; health {} of {} answered, p50 {:.1?}, p99 {:.1?}, max {:.1?}; errors {:?}",
             self.served(),
-            self.kept,
             self.failed(),
             self.hung(),
             self.took,
-            self.ended,
             health.latencies.len(),
             health.latencies.len() + health.failures.len(),
             health.percentile(50),
             health.percentile(99),
             health.percentile(100),
+            self.errors(),
         )
     }
 }

@@ -94,14 +94,13 @@ pub fn capped() -> Result<()> {
     guard.nth("armed", "gateway", 1)?;
     let course = storm::leak(&gateway, SESSIONS, ABREAST, PATIENCE)?;
     let counts = witness.counts()?;
-    println!("{course}; {:?}", course.errors());
     ensure!(
         counts.running_peak <= CAP,
-        "over the cap of {CAP}: {counts:?}"
+        "over the cap of {CAP}: {counts:?}; {course}"
     );
     ensure!(
         counts.running_peak + TREE > CAP,
-        "never near the cap: {counts:?}"
+        "never near the cap: {counts:?}; {course}"
     );
     answered(&gateway, &course)?;
     guard.agrees("gateway", &witness)?;
@@ -121,7 +120,6 @@ pub fn pids_limit() -> Result<()> {
         let options = ["--pids-limit", limit];
         let gateway = Gateway::start(&stage.docker, &stage.image, &parent, "gateway", &options)?;
         let course = storm::leak(&gateway, SESSIONS, ABREAST, PATIENCE)?;
-        println!("{what}: {course}; {:?}", course.errors());
         ensure!(course.served() < SESSIONS, "never at its limit: {course}");
         let counts = witness.counts()?;
         ensure!(counts.tasks <= limit.parse()?, "over {limit}: {counts:?}");

@@ -91,4 +91,7 @@ pub fn print() {
         line(what, &read);
     }
     println!();
+    for row in rows.iter() {
+        println!("{}: {}", row.what, row.course);
+    }
 }
