@@ -110,6 +110,7 @@ fn apt() -> Command {
     let mut command = Command::new("apt-get");
     command
         .env("DEBIAN_FRONTEND", "noninteractive")
-        .args(["-q", "-o", "DPkg::Lock::Timeout=300"]);
+        .args(["-q", "-o", "DPkg::Lock::Timeout=300"])
+        .args(["-o", "Acquire::Retries=3"]);
     command
 }
