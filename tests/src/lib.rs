@@ -7,6 +7,7 @@ pub mod agent;
 pub mod cgroup;
 pub mod check;
 pub mod docker;
+pub mod guarded;
 pub mod load;
 pub mod place;
 pub mod raw;
@@ -16,5 +17,6 @@ pub mod witness;
 
 pub use agent::{Agent, Folder};
 pub use cgroup::Cgroup;
+pub use guarded::Guarded;
 pub use storm::Storm;
 pub use witness::Witness;

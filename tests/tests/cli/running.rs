@@ -4,61 +4,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use guard_tests::check::same;
+use guard_tests::guarded::{Guarded, SOON, WIDE, cap};
 use guard_tests::{Agent, Cgroup, Folder, Storm, Witness};
 use serde_json::Value;
-
-/// Longest from start to counting; the load of the programs is most of it.
-const SOON: Duration = Duration::from_secs(20);
-
-/// An agent of a test's own, with its files, on a cgroup.
-pub struct Guarded {
-    pub agent: Agent,
-    _folder: Folder,
-    pub socket: String,
-}
-
-impl Guarded {
-    /// Starts one whose gate is as `gate` says (TOML), and waits until it counts.
-    pub fn start(cgroup: &Cgroup, gate: &str, arguments: &[&str]) -> Result<Self> {
-        let mut guarded = Self::begin(&cgroup.path().display().to_string(), gate, arguments)?;
-        guarded.agent.wait_for("armed", SOON, |_| true)?;
-        guarded
-            .agent
-            .wait_for("action", SOON, |line| line["action"] == "gate")
-            .map(drop)
-            .or_else(|error| {
-                if arguments.contains(&"--observe") {
-                    Ok(())
-                } else {
-                    Err(error)
-                }
-            })?;
-        Ok(guarded)
-    }
-
-    /// Starts one and does not wait.
-    pub fn begin(cgroup: &str, gate: &str, arguments: &[&str]) -> Result<Self> {
-        Self::begin_saying("info", cgroup, gate, arguments)
-    }
-
-    /// As [`Self::begin`], with a log of that level.
-    pub fn begin_saying(level: &str, cgroup: &str, gate: &str, arguments: &[&str]) -> Result<Self> {
-        let folder = Folder::new()?;
-        let state = folder.path().display();
-        let config = format!(
-            "state_dir = \"{state}\"\n[http]\nlisten = \"127.0.0.1:0\"\n\
-             [[target]]\nname = \"storm\"\ncgroup = \"{cgroup}\"\n[target.gate]\n{gate}\n"
-        );
-        let file = folder.file("config.toml", &config)?;
-        let socket = format!("{state}/agent.sock");
-        let all = [&["--socket", &socket, "--config", &file], arguments].concat();
-        Ok(Self {
-            agent: Agent::run_saying(level, &all)?,
-            _folder: folder,
-            socket,
-        })
-    }
-}
 
 /// The sum of a field over the seconds' lines.
 pub fn total(events: &[Value], field: &str) -> u64 {
@@ -66,13 +14,10 @@ pub fn total(events: &[Value], field: &str) -> u64 {
     lines.filter_map(|line| line[field].as_u64()).sum()
 }
 
-const WIDE: &str = "max_processes = 1000\nspawn_rate = 100000\nspawn_burst = 100000";
-const NARROW: &str = "max_processes = 10\nspawn_rate = 100000\nspawn_burst = 100000";
-
 pub fn appears_later() -> Result<()> {
     let parent = Cgroup::new("later")?;
     let path = parent.path().join("child");
-    let mut guarded = Guarded::begin(&path.display().to_string(), NARROW, &[])?;
+    let mut guarded = Guarded::begin(&path.display().to_string(), &cap(10), &[])?;
     std::thread::sleep(Duration::from_secs(2));
     ensure!(
         !guarded
@@ -119,7 +64,7 @@ pub fn unknown_container() -> Result<()> {
 
 pub fn observe() -> Result<()> {
     let cgroup = Cgroup::new("observed")?;
-    let guarded = Guarded::start(&cgroup, NARROW, &["--observe"])?;
+    let guarded = Guarded::start(&cgroup, &cap(10), &["--observe"])?;
     let report = Storm::run(&cgroup, &["execs", "60", "--hold", "1500"])?;
     same(
         "executed",
@@ -148,7 +93,7 @@ pub fn observe() -> Result<()> {
 pub fn cap_holds() -> Result<()> {
     let cgroup = Cgroup::new("capped")?;
     let witness = Witness::watch(&cgroup)?;
-    let mut guarded = Guarded::start(&cgroup, NARROW, &[])?;
+    let mut guarded = Guarded::start(&cgroup, &cap(10), &[])?;
     let report = Storm::run(&cgroup, &["execs", "100", "--hold", "2000"])?;
     same("executed", report.executed, 9)?;
     let seen = witness.counts()?;
@@ -204,7 +149,7 @@ pub fn log_is_exact() -> Result<()> {
 
 pub fn killed_agent_lets_go() -> Result<()> {
     let cgroup = Cgroup::new("orphaned")?;
-    let guarded = Guarded::start(&cgroup, NARROW, &[])?;
+    let guarded = Guarded::start(&cgroup, &cap(10), &[])?;
     let held = Storm::run(&cgroup, &["execs", "40", "--hold", "1500"])?;
     same("under the gate", held.executed, 9)?;
     guarded.agent.kill()?;

@@ -8,12 +8,9 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use guard_tests::agent::output;
 use guard_tests::check::{eventually, same};
+use guard_tests::guarded::{Guarded, WIDE};
 use guard_tests::{Agent, Cgroup, Folder, Storm};
 use serde_json::Value;
-
-use crate::running::Guarded;
-
-const WIDE: &str = "max_processes = 1000\nspawn_rate = 100000\nspawn_burst = 100000";
 
 /// An agent that answers over TCP, on a port that was free a moment ago.
 struct Web {

@@ -1,0 +1,228 @@
+//! An agent with a config of its own, on cgroups of the test's.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use guard_userspace::model::Status;
+use guard_userspace::model::status::TargetStatus;
+use serde_json::Value;
+
+use crate::agent::{Agent, Folder, output};
+use crate::check::eventually;
+use crate::witness::Counts;
+use crate::{Cgroup, Witness};
+
+/// Longest from a cause to its effect. The load of the programs is most of it, in a machine that is
+/// emulated.
+pub const SOON: Duration = Duration::from_secs(60);
+
+/// Limits that no storm meets.
+pub const WIDE: &str = "max_processes = 20000\nspawn_rate = 1000000\nspawn_burst = 1000000";
+
+/// A cap, and no limit on the rate.
+#[must_use]
+pub fn cap(processes: u64) -> String {
+    format!("max_processes = {processes}\nspawn_rate = 1000000\nspawn_burst = 1000000")
+}
+
+/// The name of the only target.
+pub const ONLY: &str = "storm";
+
+/// A `[[target]]` of the config.
+#[derive(Clone, Copy, Debug)]
+pub struct Target<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// Its cgroup, there or not.
+    pub path: &'a str,
+    /// Its `[target.gate]`, in TOML.
+    pub gate: &'a str,
+}
+
+/// An agent of a test's own, with its files.
+#[derive(Debug)]
+pub struct Guarded {
+    /// The agent.
+    pub agent: Agent,
+    /// Where it answers.
+    pub socket: String,
+    _folder: Folder,
+}
+
+impl Guarded {
+    /// Starts one on a cgroup that is there, with that gate, and waits until it counts and its
+    /// limits are in force.
+    ///
+    /// # Errors
+    /// The agent's.
+    pub fn start(cgroup: &Cgroup, gate: &str, arguments: &[&str]) -> Result<Self> {
+        let mut guarded = Self::begin(&cgroup.path().display().to_string(), gate, arguments)?;
+        guarded.ready(ONLY)?;
+        Ok(guarded)
+    }
+
+    /// Starts one on a cgroup that may not be there yet, and does not wait.
+    ///
+    /// # Errors
+    /// The agent cannot be started.
+    pub fn begin(path: &str, gate: &str, arguments: &[&str]) -> Result<Self> {
+        Self::begin_saying("info", path, gate, arguments)
+    }
+
+    /// As [`Self::begin`], with a log of that level (`RUST_LOG`).
+    ///
+    /// # Errors
+    /// The agent cannot be started.
+    pub fn begin_saying(level: &str, path: &str, gate: &str, arguments: &[&str]) -> Result<Self> {
+        let name = ONLY;
+        Self::begin_all(level, "", &[Target { name, path, gate }], arguments)
+    }
+
+    /// Starts one on several targets, with more lines at the head of its config, and does not wait.
+    ///
+    /// # Errors
+    /// The agent cannot be started.
+    pub fn begin_all(
+        level: &str,
+        head: &str,
+        targets: &[Target<'_>],
+        arguments: &[&str],
+    ) -> Result<Self> {
+        let folder = Folder::new()?;
+        let state = folder.path().display();
+        let mut config =
+            format!("state_dir = \"{state}\"\n{head}\n[http]\nlisten = \"127.0.0.1:0\"\n");
+        for Target { name, path, gate } in targets {
+            config.push_str(&format!(
+                "[[target]]\nname = \"{name}\"\ncgroup = \"{path}\"\n[target.gate]\n{gate}\n"
+            ));
+        }
+        let file = folder.file("config.toml", &config)?;
+        let socket = format!("{state}/agent.sock");
+        let all = [&["--socket", &socket, "--config", &file], arguments].concat();
+        Ok(Self {
+            agent: Agent::run_saying(level, &all)?,
+            socket,
+            _folder: folder,
+        })
+    }
+
+    /// Waits until a target is counted and its limits are in force.
+    ///
+    /// # Errors
+    /// It is not in time.
+    pub fn ready(&mut self, target: &str) -> Result<()> {
+        self.hears(target, "armed", &[])?;
+        self.hears(target, "action", &[("action", "gate")])
+            .map(drop)
+    }
+
+    /// Waits for an event about a target in which these fields are so.
+    ///
+    /// # Errors
+    /// It does not come in time.
+    pub fn hears(&mut self, target: &str, event: &str, fields: &[(&str, &str)]) -> Result<Value> {
+        let is = |line: &Value, name: &str, value: &str| line.get(name).is_some_and(|v| v == value);
+        self.agent.wait_for(event, SOON, |line| {
+            is(line, "target", target) && fields.iter().all(|(name, value)| is(line, name, value))
+        })
+    }
+
+    /// What `status --json` says now.
+    ///
+    /// # Errors
+    /// The agent does not answer, or something that is no status.
+    pub fn status(&self) -> Result<Status> {
+        let asked = output(&["--socket", &self.socket, "status", "--json"])?;
+        let status = serde_json::from_slice(&asked.stdout);
+        status.with_context(|| {
+            let said = String::from_utf8_lossy(&asked.stderr).into_owned();
+            format!("status: {said}{}", self.agent.last_words())
+        })
+    }
+
+    /// What it says of one target.
+    ///
+    /// # Errors
+    /// As [`Self::status`], or there is no such target.
+    pub fn target(&self, name: &str) -> Result<TargetStatus> {
+        let status = self.status()?;
+        let found = status
+            .targets
+            .into_iter()
+            .find(|target| target.name == name);
+        found.with_context(|| format!("no target {name}"))
+    }
+
+    /// What it says of its only target.
+    ///
+    /// # Errors
+    /// As [`Self::target`].
+    pub fn only(&self) -> Result<TargetStatus> {
+        self.target(ONLY)
+    }
+
+    /// Waits until `holds` is true of its only target; gives what was said then.
+    ///
+    /// # Errors
+    /// It never was: the message has what was said last.
+    pub fn until(
+        &self,
+        what: &str,
+        holds: impl FnMut(&TargetStatus) -> bool,
+    ) -> Result<TargetStatus> {
+        self.until_of(ONLY, what, holds)
+    }
+
+    /// As [`Self::until`], of one of its targets.
+    ///
+    /// # Errors
+    /// As [`Self::until`].
+    pub fn until_of(
+        &self,
+        target: &str,
+        what: &str,
+        mut holds: impl FnMut(&TargetStatus) -> bool,
+    ) -> Result<TargetStatus> {
+        let mut last = TargetStatus::default();
+        eventually(what, SOON, || {
+            last = self.target(target)?;
+            Ok(holds(&last))
+        })
+        .with_context(|| format!("the agent says {last:?}"))?;
+        Ok(last)
+    }
+
+    /// Waits until it says of a cgroup at rest what the witness says, and takes no more slots than
+    /// there are processes.
+    ///
+    /// # Errors
+    /// They differ, or a table was full.
+    pub fn agrees(&self, witness: &Witness) -> Result<TargetStatus> {
+        let mut last = (self.only()?, witness.counts()?);
+        eventually("guard and witness agree", AGREED, || {
+            last = (self.only()?, witness.counts()?);
+            Ok(agree(&last.0, &last.1))
+        })
+        .with_context(|| format!("the guard says {:?}, the witness {:?}", last.0, last.1))?;
+        Ok(last.0)
+    }
+}
+
+/// How long a status may be behind.
+const AGREED: Duration = Duration::from_secs(10);
+
+fn agree(said: &TargetStatus, seen: &Counts) -> bool {
+    let counts = &said.counts;
+    let guard = (
+        (counts.live + counts.condemned_now, counts.tasks),
+        (counts.spawns, counts.threads, counts.execs, counts.exits),
+        (counts.entered, counts.left),
+    );
+    let witness = (
+        (seen.live, seen.tasks),
+        (seen.spawns, seen.threads, seen.execs, seen.exits),
+        (seen.entered, seen.left),
+    );
+    guard == witness && said.committed == counts.live && counts.table_full == 0
+}
