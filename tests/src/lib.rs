@@ -9,6 +9,7 @@ pub mod check;
 pub mod docker;
 pub mod guarded;
 pub mod load;
+pub mod pids;
 pub mod place;
 pub mod raw;
 pub mod storm;

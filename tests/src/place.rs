@@ -16,6 +16,23 @@ pub fn cgroup_root() -> Result<PathBuf> {
     )
 }
 
+/// Where the cgroup v1 hierarchy of a controller is mounted.
+///
+/// # Errors
+/// There is none.
+pub fn cgroup_v1(controller: &str) -> Result<PathBuf> {
+    let mounts = fs::read_to_string("/proc/self/mounts").context("/proc is not mounted")?;
+    let found = mounts.lines().find_map(|line| {
+        let fields: Vec<&str> = line.split(' ').collect();
+        let [_, path, "cgroup", options, ..] = fields.as_slice() else {
+            return None;
+        };
+        let ours = options.split(',').any(|option| option == controller);
+        ours.then(|| PathBuf::from(path))
+    });
+    found.with_context(|| format!("no cgroup hierarchy has the controller {controller}"))
+}
+
 /// Where tracefs is mounted; mounts it where nobody has yet (only systemd does so by itself).
 ///
 /// # Errors

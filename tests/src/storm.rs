@@ -1,6 +1,7 @@
 //! Runs the program `storm` inside a cgroup and reads its report.
 
 use std::io::{BufRead, BufReader, Read};
+use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
 use anyhow::{Context, Result, bail};
@@ -15,6 +16,7 @@ use crate::place;
 pub struct Storm {
     child: Child,
     out: BufReader<ChildStdout>,
+    said: String,
 }
 
 #[derive(Deserialize)]
@@ -51,6 +53,7 @@ impl Storm {
         Ok(Self {
             child,
             out: BufReader::new(out),
+            said: String::new(),
         })
     }
 
@@ -82,16 +85,35 @@ impl Storm {
         Ok(ready.ready)
     }
 
+    /// Waits for its end by SIGKILL: of its cgroup, which the test kills or has killed.
+    ///
+    /// # Errors
+    /// It ended in another way.
+    pub fn killed(mut self) -> Result<()> {
+        let status = self.child.wait().context("waiting for the storm")?;
+        if status.signal() != Some(libc::SIGKILL) {
+            bail!("the storm ended with {status} before it was killed");
+        }
+        Ok(())
+    }
+
+    /// Waits until it has said all that it will. Nobody else gets its pid before [`Self::report`].
+    ///
+    /// # Errors
+    /// What it says is not UTF-8.
+    pub fn hear_all(&mut self) -> Result<()> {
+        let heard = self.out.read_to_string(&mut self.said);
+        heard.map(drop).context("reading from the storm")
+    }
+
     /// Waits for its end; gives its report.
     ///
     /// # Errors
     /// It was killed, failed, or said nothing that can be read.
     pub fn report(mut self) -> Result<Report> {
-        let mut text = String::new();
-        self.out
-            .read_to_string(&mut text)
-            .context("reading from the storm")?;
+        self.hear_all()?;
         let status = self.child.wait().context("waiting for the storm")?;
+        let text = &self.said;
         if !status.success() {
             bail!("the storm ended with {status} and said {text:?}");
         }

@@ -2,7 +2,7 @@
 //! of them, and prints one line of JSON about what became of them.
 //!
 //! Without arguments it prints its usage. It belongs into a cgroup of its own (`--cgroup PATH`
-//! moves it there first).
+//! moves it there first; more than one where there are several hierarchies).
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -13,12 +13,13 @@ use std::time::{Duration, Instant};
 use guard_tests::load::{self, Tally, bomb, exec, fork, thread};
 
 const USAGE: &str = "\
-usage: storm [--cgroup PATH] MODE
+usage: storm [--cgroup PATH]... MODE
   forks N [--parallel P]            forks that end at once
   execs N [--hold MS] [--pace-us U] [--vfork] [--argument TEXT]
                                     spawns of a program; all stay until MS after the last
   bomb DEPTH --seconds S [--attempts N] [--hold MS]   a doubling fork bomb
-  threads N                         threads alive at once
+  programs DEPTH --seconds S [--attempts N] [--hold MS]   one that executes this program
+  threads N [--hold MS]             threads alive at once; they stay for MS (default 0)
   twin-exit N                       processes whose last two threads end together
   thread-exec N                     processes whose second thread executes a program
   vfork N                           vfork and exec, one after the other
@@ -38,11 +39,11 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &mut Arguments) -> io::Result<i32> {
-    if let Some(cgroup) = arguments.option::<PathBuf>("--cgroup")? {
+    while let Some(cgroup) = arguments.option::<PathBuf>("--cgroup")? {
         enter(&cgroup)?;
     }
-    let hold =
-        Duration::from_millis(arguments.option("--hold")?.unwrap_or(1_000)).min(load::LONGEST);
+    let told = arguments.option("--hold")?.map(Duration::from_millis);
+    let hold = told.unwrap_or(Duration::from_secs(1)).min(load::LONGEST);
     let pace =
         Duration::from_micros(arguments.option("--pace-us")?.unwrap_or(0)).min(load::LONGEST);
     let argument = arguments.option("--argument")?;
@@ -79,21 +80,12 @@ fn run(arguments: &mut Arguments) -> io::Result<i32> {
                 exec::execs(tally, &one)?;
             }
         }
-        "bomb" => {
-            let seconds = arguments.option("--seconds")?.unwrap_or(5);
-            let lasts = Duration::from_secs(seconds).min(load::LONGEST);
-            let bounds = bomb::Bounds {
-                attempts: arguments
-                    .option("--attempts")?
-                    .unwrap_or(20_000)
-                    .min(load::MOST),
-                depth: u32::try_from(n(arguments)?).unwrap_or(u32::MAX).min(16),
-                until: Instant::now() + lasts,
-                hold,
-            };
-            bomb::explode(tally, bounds);
+        "bomb" => bomb::explode(tally, bounds(arguments, hold)?),
+        "programs" => bomb::programs(tally, bounds(arguments, hold)?)?,
+        "threads" => {
+            let stay = told.unwrap_or_default().min(load::LONGEST);
+            thread::threads(tally, n(arguments)?, stay);
         }
-        "threads" => thread::threads(tally, n(arguments)?),
         "twin-exit" => thread::twin_exits(tally, n(arguments)?),
         "thread-exec" => thread::thread_execs(tally, n(arguments)?)?,
         "sleepers" => fork::sleepers(tally, n(arguments)?, hold, |pids| {
@@ -114,6 +106,21 @@ fn run(arguments: &mut Arguments) -> io::Result<i32> {
         serde_json::to_string(&report).map_err(io::Error::other)?
     );
     Ok(i32::from(mode == "threads" && report.made < report.tried))
+}
+
+/// What bounds a bomb; by default it is one of 20,000 attempts and 5 seconds.
+fn bounds(arguments: &mut Arguments, hold: Duration) -> io::Result<bomb::Bounds> {
+    let seconds = arguments.option("--seconds")?.unwrap_or(5);
+    let lasts = Duration::from_secs(seconds).min(load::LONGEST);
+    let attempts = arguments.option("--attempts")?.unwrap_or(20_000);
+    Ok(bomb::Bounds {
+        attempts: attempts.min(load::MOST),
+        depth: u32::try_from(arguments.number()?)
+            .unwrap_or(u32::MAX)
+            .min(16),
+        until: Instant::now() + lasts,
+        hold,
+    })
 }
 
 /// Moves this process, before it makes any other.

@@ -1,5 +1,8 @@
 //! The doubling fork bomb: every process forks and goes on, as `:(){ :|:& };:` does.
 
+use std::io;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -53,4 +56,40 @@ fn generation(tally: Tally, bounds: Bounds, from: u32) {
     }
     let left = bounds.until.saturating_duration_since(Instant::now());
     thread::sleep(left.min(bounds.hold));
+}
+
+/// A bomb of programs: what it forks executes this program anew, and that forks as well. `attempts`
+/// are each process's own, and so is what is reported.
+///
+/// # Errors
+/// This program cannot be found.
+pub fn programs(tally: Tally, bounds: Bounds) -> io::Result<()> {
+    let me = std::env::current_exe()?;
+    let mut depth = bounds.depth;
+    while depth > 0 && tally.tries() < bounds.attempts {
+        let left = bounds.until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            break;
+        }
+        depth -= 1;
+        let mut next = Command::new(&me);
+        next.args(["programs", &depth.to_string()])
+            .args(["--seconds", &left.as_secs().to_string()])
+            .args(["--attempts", &bounds.attempts.to_string()])
+            .args(["--hold", &bounds.hold.as_millis().to_string()])
+            // The report is the first one's.
+            .stdout(Stdio::null());
+        let child = raw::fork(|| {
+            tally.error(&next.exec());
+            126
+        });
+        if tally.attempt(child).is_none() {
+            depth += 1;
+            thread::sleep(AFTER_REFUSAL);
+        }
+    }
+    let left = bounds.until.saturating_duration_since(Instant::now());
+    thread::sleep(left.min(bounds.hold));
+    tally.wait_all();
+    Ok(())
 }

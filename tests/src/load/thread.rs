@@ -6,6 +6,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Barrier};
 use std::thread;
+use std::time::Duration;
 
 use super::Tally;
 use crate::raw;
@@ -13,8 +14,8 @@ use crate::raw;
 /// A thread of ours needs next to nothing; the smallest stack that glibc allows and std keeps.
 const STACK: usize = 32 * 1024;
 
-/// `n` threads alive at once.
-pub fn threads(tally: Tally, n: u64) {
+/// `n` threads alive at once, for `stay` after the last was made.
+pub fn threads(tally: Tally, n: u64, stay: Duration) {
     let all_here = Arc::new(AtomicU64::new(0));
     let mut made = Vec::new();
     for _ in 0..n {
@@ -27,6 +28,7 @@ pub fn threads(tally: Tally, n: u64) {
         });
         made.extend(tally.attempt(thread));
     }
+    thread::sleep(stay);
     all_here.store(1, SeqCst);
     for thread in made {
         thread.thread().unpark();
