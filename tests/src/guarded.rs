@@ -1,6 +1,7 @@
 //! An agent with a config of its own, on cgroups of the test's.
 
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use guard_userspace::model::Status;
@@ -15,6 +16,12 @@ use crate::{Cgroup, Witness};
 /// Longest from a cause to its effect. The load of the programs is most of it, in a machine that is
 /// emulated.
 pub const SOON: Duration = Duration::from_secs(60);
+
+/// Longest that the tests of another checkout may keep us out: a machine has room for one agent.
+const TURN: Duration = Duration::from_secs(240);
+
+/// The exit code of an agent that finds another one at work.
+const HELD: i32 = 6;
 
 /// Limits that no storm meets.
 pub const WIDE: &str = "max_processes = 20000\nspawn_rate = 1000000\nspawn_burst = 1000000";
@@ -100,11 +107,22 @@ impl Guarded {
         let file = folder.file("config.toml", &config)?;
         let socket = format!("{state}/agent.sock");
         let all = [&["--socket", &socket, "--config", &file], arguments].concat();
-        Ok(Self {
-            agent: Agent::run_saying(level, &all)?,
-            socket,
-            _folder: folder,
-        })
+        let until = Instant::now() + TURN;
+        loop {
+            let mut agent = Agent::run_saying(level, &all)?;
+            let started = agent.wait_for("started", SOON, |_| true);
+            if started.is_err() && Instant::now() < until && agent.wait(SOON)?.code() == Some(HELD)
+            {
+                thread::sleep(Duration::from_millis(500));
+                continue;
+            }
+            started?;
+            return Ok(Self {
+                agent,
+                socket,
+                _folder: folder,
+            });
+        }
     }
 
     /// Waits until a target is counted and its limits are in force.

@@ -1,60 +1,66 @@
-//! The kernel side on a real kernel, held against the witness.
+//! The kernel side on a real kernel, held against the witness. The same program runs on this
+//! machine and in virtual machines; `GUARD_EXPECT_MODE` says which mode the kernel has.
 
-use anyhow::Result;
-use guard_tests::check::same;
-use guard_tests::{Cgroup, Storm, Witness};
-use libtest_mimic::{Arguments, Trial};
+#[path = "kernel/arming.rs"]
+mod arming;
+#[path = "kernel/counts.rs"]
+mod counts;
+#[path = "kernel/ends.rs"]
+mod ends;
+#[path = "kernel/gate.rs"]
+mod gate;
+#[path = "kernel/mode.rs"]
+mod mode;
+#[path = "kernel/moves.rs"]
+mod moves;
+#[path = "kernel/neighbours.rs"]
+mod neighbours;
+#[path = "kernel/scene.rs"]
+mod scene;
+#[path = "kernel/ways.rs"]
+mod ways;
+
+use guard_tests::suite::{run, trial};
 
 fn main() {
-    let arguments = Arguments::from_args();
-    let tests = vec![trial(
-        "the_witness_counts_every_way_of_making_a_process",
-        witness_itself,
-    )];
-    libtest_mimic::run(&arguments, tests).exit();
-}
-
-fn trial(name: &str, test: fn() -> Result<()>) -> Trial {
-    Trial::test(name, move || {
-        test().map_err(|error| format!("{error:#}").into())
-    })
-}
-
-fn witness_itself() -> Result<()> {
-    for (arguments, spawns, threads, execs) in [
-        (&["forks", "500"][..], 500, 0, 0),
-        (&["forks", "500", "--parallel", "4"], 500, 4, 0),
-        (&["execs", "50", "--hold", "50"], 50, 1, 50),
-        (&["execs", "50", "--hold", "50", "--vfork"], 50, 1, 50),
-        (&["vfork", "50"], 50, 50, 50),
-        (&["twin-exit", "200"], 200, 200, 0),
-        (&["thread-exec", "50"], 50, 50, 50),
-        (&["threads", "200"], 0, 200, 0),
-        (&["trees", "10", "--hold", "20"], 30, 1, 30),
-        (&["bomb", "6", "--hold", "20", "--seconds", "10"], 63, 0, 0),
-        (&["sleepers", "20", "--hold", "20"], 20, 0, 0),
-    ] {
-        let cgroup = Cgroup::new("witness")?;
-        let witness = Witness::watch(&cgroup)?;
-        let report = Storm::run(&cgroup, arguments)?;
-        let seen = witness.counts()?;
-        let what = arguments.join(" ");
-        same(
-            &what,
-            (report.refused, report.killed, report.failed),
-            (0, 0, 0),
-        )?;
-        same(
-            &what,
-            (seen.spawns, seen.threads, seen.execs),
-            (spawns, threads, execs),
-        )?;
-        same(
-            &what,
-            (seen.entered, seen.exits, seen.left),
-            (1, spawns + 1, 0),
-        )?;
-        same(&what, (seen.live, seen.running, seen.tasks), (0, 0, 0))?;
-    }
-    Ok(())
+    run(vec![
+        trial(
+            "the_witness_counts_every_way_of_making_a_process",
+            ways::by_the_witness,
+        ),
+        trial("the_mode_of_this_kernel_is_proved", mode::is_proved),
+        trial("the_canary_leaves_nothing_behind", mode::leaves_nothing),
+        trial(
+            "every_way_of_making_a_process_is_counted",
+            ways::by_the_guard,
+        ),
+        trial("5000_forks_are_counted_exactly", counts::forks),
+        trial(
+            "twin_ends_and_execs_by_a_second_thread_are_counted_once",
+            counts::twins_and_thread_execs,
+        ),
+        trial("zombies_hold_no_slots", counts::zombies),
+        trial("400_spawns_that_exec_meet_the_cap", gate::cap_on_programs),
+        trial("doubling_bombs_meet_the_cap", gate::doubling_bombs),
+        trial("2000_threads_pass_under_a_cap_of_5", gate::threads_pass),
+        trial("observe_changes_nothing", gate::observe),
+        trial("the_rate_limit_holds_and_recovers", gate::rate),
+        trial("neighbours_feel_nothing", neighbours::feel_nothing),
+        trial("moves_in_and_out_are_counted", moves::in_and_out),
+        trial("moves_in_mid_storm_are_counted", moves::in_mid_storm),
+        trial(
+            "children_born_in_another_cgroup_are_counted",
+            moves::born_elsewhere,
+        ),
+        trial("nested_cgroups_are_guarded", moves::nested),
+        trial("a_running_cgroup_is_adopted", arming::of_a_running_cgroup),
+        trial("a_storming_cgroup_is_adopted", arming::in_mid_storm),
+        trial(
+            "a_cgroup_is_guarded_from_its_first_process",
+            arming::before_it_exists,
+        ),
+        trial("forks_that_fail_give_back", ends::of_failed_forks),
+        trial("a_killed_cgroup_leaves_nothing", ends::of_a_killed_cgroup),
+        trial("a_killed_agent_lets_go", ends::of_the_agent),
+    ])
 }

@@ -1,0 +1,136 @@
+//! Arming: of what runs already, in the middle of a storm, and before there is anything.
+
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::thread;
+
+use anyhow::{Context, Result, bail, ensure};
+use guard_tests::check::{eventually, same};
+use guard_tests::guarded::{Guarded, ONLY, SOON, WIDE, cap};
+use guard_tests::{Cgroup, Storm, Witness};
+
+use crate::scene::{STAYS, adds_up, gauges, refuses, settles};
+
+pub fn of_a_running_cgroup() -> Result<()> {
+    let cgroup = Cgroup::new("running")?;
+    let nested = cgroup.nested("nested")?;
+    let witness = Witness::watch(&cgroup)?;
+    let mut above = Storm::start(&cgroup, &["sleepers", "150", "--hold", STAYS])?;
+    let mut below = Storm::start(&nested, &["sleepers", "50", "--hold", STAYS])?;
+    let threads = Storm::start(&nested, &["threads", "40", "--hold", STAYS])?;
+    same("above", above.ready()?.len(), 150)?;
+    same("below", below.ready()?.len(), 50)?;
+    eventually("40 threads", SOON, || Ok(witness.counts()?.threads == 40))?;
+    let (live, tasks) = (203, 243);
+
+    // A cap far below what is there ends nobody, and lets nobody in beside them.
+    let mut guarded = Guarded::start(&cgroup, &cap(100), &[])?;
+    let armed = guarded.hears(ONLY, "armed", &[])?;
+    same("adopted", armed.get("adopted").cloned(), Some(live.into()))?;
+    let said = settles(&guarded, live, tasks)?;
+    let seen = witness.counts()?;
+    same("the witness's", (seen.live, seen.tasks), (live, tasks))?;
+    same(
+        "spawns",
+        (said.counts.spawns, said.counts.entered),
+        (0, live),
+    )?;
+    let report = Storm::run(&nested, &["execs", "20", "--hold", "0"])?;
+    same("executed", report.executed, 0)?;
+    let said = settles(&guarded, live, tasks)?;
+    same("stopped", said.counts.denied + said.counts.killed, 20)?;
+
+    cgroup.kill()?;
+    for storm in [above, below, threads] {
+        storm.killed()?;
+    }
+    let said = guarded.until("all gone", |said| gauges(said) == [0; 4])?;
+    adds_up(&said.counts)?;
+    same("the witness's", witness.counts()?.live, 0)?;
+    guarded.agent.stop_cleanly().map(drop)
+}
+
+/// Sleepers that must be found, beside forks that come and go until after the arming.
+pub fn in_mid_storm() -> Result<()> {
+    let cgroup = Cgroup::new("storming")?;
+    let witness = Witness::watch(&cgroup)?;
+    let mut sleepers = Storm::start(&cgroup, &["sleepers", "60", "--hold", STAYS])?;
+    same("sleepers", sleepers.ready()?.len(), 60)?;
+    let armed = AtomicBool::new(false);
+    let (guarded, made) = thread::scope(|scope| {
+        let churn = scope.spawn(|| -> Result<u64> {
+            let mut made = 0;
+            while !armed.load(SeqCst) {
+                made += Storm::run(&cgroup, &["forks", "300", "--parallel", "4"])?.made;
+            }
+            Ok(made)
+        });
+        let guarded = Guarded::start(&cgroup, WIDE, &[]);
+        armed.store(true, SeqCst);
+        (guarded, churn.join())
+    });
+    let guarded = guarded?;
+    let Ok(made) = made else {
+        bail!("the storm's thread panicked")
+    };
+    let made = made.context("the storm")?;
+    let said = settles(&guarded, 61, 61)?;
+    let seen = witness.counts()?;
+    same("the witness's", (seen.live, seen.tasks), (61, 61))?;
+    same("forks", seen.spawns, made + 60)?;
+    ensure!(
+        (1..made).contains(&said.counts.spawns),
+        "armed between storms, not in one: {said:?}"
+    );
+    // From then on nothing differs.
+    let before = said.counts;
+    Storm::run(&cgroup, &["forks", "1000", "--parallel", "4"])?;
+    let counts = settles(&guarded, 61, 61)?.counts;
+    same(
+        "spawns, threads, exits",
+        (
+            counts.spawns - before.spawns,
+            counts.threads - before.threads,
+            counts.exits - before.exits,
+        ),
+        (1_000, 4, 1_001),
+    )?;
+    cgroup.kill()?;
+    sleepers.killed()?;
+    let said = guarded.until("all gone", |said| gauges(said) == [0; 4])?;
+    adds_up(&said.counts)?;
+    guarded.agent.stop_cleanly().map(drop)
+}
+
+/// The storm does not wait for the agent to see the cgroup: the kernel side alone must be in time.
+pub fn before_it_exists() -> Result<()> {
+    let parent = Cgroup::new("later")?;
+    let witness = Witness::watch(&parent)?;
+    let path = parent.path().join("child").display().to_string();
+    let mut guarded = Guarded::begin(&path, &cap(10), &[])?;
+    guarded.hears(ONLY, "waiting", &[])?;
+    guarded.hears(ONLY, "action", &[("action", "gate")])?;
+    for round in 1..=2 {
+        let child = parent.nested("child")?;
+        let report = Storm::run(&child, &["execs", "40", "--hold", "300"])?;
+        same("executed", report.executed, 9)?;
+        let stopped = if refuses()? {
+            report.refused
+        } else {
+            report.killed
+        };
+        same("stopped", stopped, 31)?;
+        let said = guarded.agrees(&witness)?;
+        same("entered", said.counts.entered, round)?;
+        same("peak", said.counts.peak_live, 10)?;
+        let cgroup = guarded.until("said to be armed", |said| said.armed)?.cgroup;
+        let cgroup = cgroup.context("armed, and no cgroup")?;
+        same(
+            "from birth, adopted",
+            (cgroup.from_birth, cgroup.adopted),
+            (true, 0),
+        )?;
+        drop(child);
+        guarded.until("disarmed", |said| !said.armed)?;
+    }
+    guarded.agent.stop_cleanly().map(drop)
+}
