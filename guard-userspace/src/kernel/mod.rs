@@ -6,6 +6,7 @@ pub mod btf;
 pub mod canary;
 pub mod control;
 pub mod decode;
+pub mod deny;
 pub mod enforce;
 pub mod layout;
 pub mod load;
