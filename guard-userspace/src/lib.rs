@@ -9,6 +9,7 @@ pub mod demo;
 pub mod doctor;
 pub mod engine;
 pub mod evidence;
+pub mod guardian;
 pub mod kernel;
 pub mod mask;
 pub mod model;

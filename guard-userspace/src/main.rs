@@ -3,6 +3,7 @@
 use clap::Parser;
 use guard_userspace::cli::{self, Cli, Code};
 use guard_userspace::demo::Program;
+use guard_userspace::guardian;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -12,6 +13,9 @@ fn main() -> ExitCode {
     }
     if let Some(code) = cli::helper(std::env::args_os()) {
         return code;
+    }
+    if guardian::is_meant(std::env::args_os()) {
+        return guardian::run();
     }
     match cli::dispatch(&Cli::parse()) {
         Ok(()) => Code::Good.into(),

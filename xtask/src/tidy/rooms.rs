@@ -107,8 +107,9 @@ fn used_room(path: &Path, top: bool) -> Option<&str> {
 fn may_use(room: &str, used: &str) -> Option<bool> {
     match room {
         "agent" => Some(true),
-        // The demonstration's storms are this program again, before any command line is read.
-        "main" => Some(["cli", "demo"].contains(&used)),
+        // The demonstration's storms and the guardian are this program again, before any command
+        // line is read.
+        "main" => Some(["cli", "demo", "guardian"].contains(&used)),
         _ if ALL_BUT_ACTIONS.contains(&room) => {
             Some(used != "actions" && (used != "agent" || room == "cli"))
         }
