@@ -4,6 +4,7 @@
 //! double: what it starts, counts and limits is real.
 
 pub mod agent;
+pub mod apart;
 pub mod cgroup;
 pub mod check;
 pub mod docker;
@@ -17,6 +18,7 @@ pub mod suite;
 pub mod witness;
 
 pub use agent::{Agent, Folder};
+pub use apart::Apart;
 pub use cgroup::Cgroup;
 pub use guarded::Guarded;
 pub use storm::Storm;

@@ -90,6 +90,27 @@ fn in_child_or_parent(pid: i32, body: impl FnOnce() -> i32) -> io::Result<Pid> {
     Pid::from_raw(pid).ok_or_else(|| io::Error::other("fork gave no pid"))
 }
 
+/// Makes the calling thread come before all that are not real-time themselves, as the agent makes
+/// the thread that answers execs.
+///
+/// # Errors
+/// The kernel's, where it may not.
+pub fn urgent() -> io::Result<()> {
+    let priority = libc::sched_param { sched_priority: 10 };
+    // SAFETY: 0 is the calling thread; the parameters live until the call returns.
+    let done = unsafe {
+        libc::sched_setscheduler(
+            0,
+            libc::SCHED_FIFO | libc::SCHED_RESET_ON_FORK,
+            &raw const priority,
+        )
+    };
+    if done < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
 /// Ends the calling thread alone; the process lives on while it has others.
 pub fn exit_thread() -> ! {
     // SAFETY: exit(2), not exit_group(2). What this thread owned is leaked, which is allowed.

@@ -98,6 +98,21 @@ pub const SUITES: &[Suite] = &[
         }),
     },
     Suite {
+        name: "deny",
+        about: "execs denied through fanotify, and nobody left waiting, whatever becomes of the agent",
+        kind: Kind::Binary(Binary {
+            test: "deny",
+            programs: &[
+                ("node", "nodejs"),
+                ("python3", "python3"),
+                ("unshare", "util-linux"),
+            ],
+            environment: &[],
+            machine: None,
+            timeout: Duration::from_secs(3 * 60),
+        }),
+    },
+    Suite {
         name: "cli",
         about: "the command line and the running agent, as an operator meets them",
         kind: Kind::Binary(Binary {

@@ -1,0 +1,116 @@
+//! Who is condemned in a test, and a guard that knows it.
+
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use guard_tests::{Apart, raw};
+use guard_userspace::kernel::deny::probe::probe;
+use guard_userspace::kernel::deny::{Covered, Deny, Judge, Verdict, Wanted};
+
+/// Longest that a test may let execs wait, whatever goes wrong with it.
+const LONGEST: Duration = Duration::from_secs(4);
+
+/// Whose children are condemned, and whether questions are left lying.
+#[derive(Debug, Default)]
+pub struct Docket {
+    parent: AtomicU32,
+    held: AtomicBool,
+}
+
+impl Docket {
+    /// From now on children of that process are condemned.
+    pub fn condemn_children_of(&self, parent: u32) {
+        self.parent.store(parent, SeqCst);
+    }
+
+    /// Nobody is condemned.
+    pub fn pardon(&self) {
+        self.parent.store(0, SeqCst);
+    }
+
+    /// Whether whoever asks from now on gets no answer, for a while.
+    pub fn hold(&self, held: bool) {
+        self.held.store(held, SeqCst);
+    }
+
+    fn look(&self, pid: i32) -> Verdict {
+        let since = Instant::now();
+        while self.held.load(SeqCst) && since.elapsed() < LONGEST {
+            thread::sleep(Duration::from_millis(1));
+        }
+        let parent = self.parent.load(SeqCst);
+        if parent != 0 && parent_of(pid) == Some(parent) {
+            Verdict::Deny
+        } else {
+            Verdict::Allow
+        }
+    }
+
+    /// How a thread decides by it.
+    pub fn judge(self: &Arc<Self>) -> Judge {
+        let docket = Arc::clone(self);
+        Judge {
+            look: Box::new(move |pid| docket.look(pid)),
+            descriptors: Vec::new(),
+            urgent: raw::urgent,
+        }
+    }
+}
+
+/// The kernel side knows it from the fork; here /proc does, at the price of a file opened.
+fn parent_of(pid: i32) -> Option<u32> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (_, behind_name) = stat.rsplit_once(')')?;
+    behind_name.split_whitespace().nth(1)?.parse().ok()
+}
+
+/// A guard that denies by a docket.
+pub struct Guard {
+    pub deny: Deny,
+    pub docket: Arc<Docket>,
+}
+
+impl Guard {
+    pub fn start() -> Result<Self> {
+        let docket = Arc::new(Docket::default());
+        let (deny, started) = Deny::start(probe()?, docket.judge())?;
+        started.own_descriptors.context("descriptors of its own")?;
+        started.urgent.context("SCHED_FIFO")?;
+        Ok(Self { deny, docket })
+    }
+
+    /// Asks about what one process sees, and about nothing else.
+    pub fn cover(&mut self, apart: &Apart) -> Result<Covered> {
+        self.cover_pid(apart.pid())
+    }
+
+    pub fn cover_pid(&mut self, pid: u32) -> Result<Covered> {
+        let members = [pid];
+        let wanted = [Wanted {
+            target: 0,
+            members: &members,
+        }];
+        Ok(self.deny.cover(&wanted, &|_, asked| asked == pid)?.clone())
+    }
+
+    /// How many questions `does` leads to.
+    pub fn asked(&self, does: impl FnOnce() -> Result<()>) -> Result<u64> {
+        let before = self.deny.counts().asked;
+        does()?;
+        Ok(self.deny.counts().asked - before)
+    }
+}
+
+/// All descriptors that this process may still have.
+pub fn exhaust() -> Vec<OwnedFd> {
+    let mut all = Vec::new();
+    while let Ok(file) = std::fs::File::open("/dev/null") {
+        all.push(file.into());
+    }
+    debug_assert!(all.iter().all(|fd: &OwnedFd| fd.as_raw_fd() > 2));
+    all
+}

@@ -1,0 +1,161 @@
+//! Several targets, and targets that end.
+
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use guard_tests::Apart;
+use guard_tests::check::{eventually, same};
+use guard_userspace::kernel::deny::Wanted;
+
+use crate::docket::Guard;
+
+fn cover(guard: &mut Guard, targets: &[(u32, u32)]) -> Result<usize> {
+    let pids: Vec<[u32; 1]> = targets.iter().map(|(_, pid)| [*pid]).collect();
+    let wanted: Vec<Wanted<'_>> = targets
+        .iter()
+        .zip(&pids)
+        .map(|((target, _), members)| Wanted {
+            target: *target,
+            members,
+        })
+        .collect();
+    Ok(guard
+        .deny
+        .cover(&wanted, &|target, pid| targets.contains(&(target, pid)))?
+        .mounts)
+}
+
+/// Two in one namespace: its marks stay until the second is away from its limits too.
+pub fn one_namespace() -> Result<()> {
+    let mut guard = Guard::start()?;
+    let mut first = Apart::shell()?;
+    let second = first.beside(&["sh"])?;
+    let (a, b) = ((1, first.pid()), (2, second.pid()));
+    let alone = cover(&mut guard, &[a])?;
+    same("both", cover(&mut guard, &[a, b])?, alone)?;
+    same("the second", cover(&mut guard, &[b])?, alone)?;
+    same("asked", guard.asked(|| first.does("/bin/true"))?, 2)?;
+    same("none", cover(&mut guard, &[])?, 0)?;
+    same("not asked", guard.asked(|| first.does("/bin/true"))?, 0)
+}
+
+/// Two in two namespaces: the marks of one go, those of the other stay.
+pub fn two_namespaces() -> Result<()> {
+    let mut guard = Guard::start()?;
+    let (mut first, mut second) = (Apart::shell()?, Apart::shell()?);
+    let (a, b) = ((1, first.pid()), (2, second.pid()));
+    let both = cover(&mut guard, &[a, b])?;
+    let one = cover(&mut guard, &[b])?;
+    same("half of them", both, 2 * one)?;
+    same("the first", guard.asked(|| first.does("/bin/true"))?, 0)?;
+    same("the second", guard.asked(|| second.does("/bin/true"))?, 2)
+}
+
+/// A namespace that ends takes its marks along, and another one begins without them.
+pub fn vanished() -> Result<()> {
+    let mut guard = Guard::start()?;
+    let first = Apart::shell()?;
+    let pid = first.pid();
+    ensure!(guard.cover(&first)?.mounts > 0, "nothing to mark");
+    drop(first);
+    same("mounts of the dead", guard.cover_pid(pid)?.mounts, 0)?;
+    let mut second = Apart::shell()?;
+    same("asked", guard.asked(|| second.does("/bin/true"))?, 0)?;
+    guard.cover(&second)?;
+    same("asked", guard.asked(|| second.does("/bin/true"))?, 2)
+}
+
+/// A container that is killed while one of its execs waits takes nothing with it.
+pub fn ends_while_it_waits() -> Result<()> {
+    let mut guard = Guard::start()?;
+    let mut first = Apart::shell()?;
+    let mut second = Apart::shell()?;
+    cover(&mut guard, &[(1, first.pid()), (2, second.pid())])?;
+    guard.docket.hold(true);
+    first.say("/bin/true & echo $!")?;
+    let waiting = first.hear()?;
+    eventually("it waits", Duration::from_secs(2), || {
+        Ok(guard.deny.counts().asked == 1)
+    })?;
+    drop(first);
+    ensure!(
+        Command::new("/bin/kill")
+            .args(["-9", &waiting])
+            .status()?
+            .success(),
+        "kill"
+    );
+    eventually("it is gone", Duration::from_secs(2), || {
+        let gone = std::fs::read_to_string(format!("/proc/{waiting}/stat"));
+        Ok(gone.map_or(true, |stat| stat.contains(") Z ")))
+    })?;
+    guard.docket.hold(false);
+    second.does("/bin/true")?;
+    let counts = guard.deny.counts();
+    same("failed, unread", (counts.failed, counts.unread), (0, 0))
+}
+
+/// Two listeners on the same mounts: each is asked, and one that denies is enough.
+pub fn two_listeners() -> Result<()> {
+    let (mut allows, mut denies) = (Guard::start()?, Guard::start()?);
+    let mut apart = Apart::shell()?;
+    allows.cover(&apart)?;
+    denies.cover(&apart)?;
+    denies.docket.condemn_children_of(apart.pid());
+    same("denied by one", apart.code("/bin/true")?, 126)?;
+    denies.docket.pardon();
+    let asked = allows.asked(|| apart.does("/bin/true"))?;
+    same("allowed by both", asked, 2)?;
+    drop(denies);
+    same("asked", allows.asked(|| apart.does("/bin/true"))?, 2)
+}
+
+/// Dropped while execs wait and others come: all go on, and nothing is asked any more.
+pub fn dropped() -> Result<()> {
+    let mut guard = Guard::start()?;
+    let mut apart = Apart::shell()?;
+    guard.cover(&apart)?;
+    guard.docket.hold(true);
+    apart.say("for i in 1 2 3 4 5 6; do /bin/true & done; wait; echo all")?;
+    eventually("one waits", Duration::from_secs(2), || {
+        Ok(guard.deny.counts().asked == 1)
+    })?;
+    let docket = std::sync::Arc::clone(&guard.docket);
+    let dropping = std::thread::spawn(move || drop(guard));
+    std::thread::sleep(Duration::from_millis(50));
+    docket.hold(false);
+    same(
+        "they go on",
+        apart.hear_within(Duration::from_secs(1))?.as_deref(),
+        Some("all"),
+    )?;
+    ensure!(dropping.join().is_ok(), "it panicked");
+    apart.does("/bin/true")
+}
+
+/// More who wait than a queue may hold where it has a limit: none passes unasked.
+pub fn many_wait() -> Result<()> {
+    const LIMIT: &str = "/proc/sys/fs/fanotify/max_queued_events";
+    // A group has the limit that is in force when it is made; nobody else's should be made now.
+    let before = std::fs::read_to_string(LIMIT)?;
+    std::fs::write(LIMIT, "4")?;
+    let guard = Guard::start();
+    std::fs::write(LIMIT, before)?;
+    let mut guard = guard?;
+    let mut apart = Apart::shell()?;
+    guard.cover(&apart)?;
+    guard.docket.condemn_children_of(apart.pid());
+    guard.docket.hold(true);
+    apart.say("i=0; while [ $i -lt 40 ]; do /bin/true 2>/dev/null & i=$((i+1)); done; echo; wait; echo all")?;
+    same("all are forked", apart.hear()?.as_str(), "")?;
+    std::thread::sleep(Duration::from_millis(300));
+    guard.docket.hold(false);
+    same("all are told", apart.hear()?.as_str(), "all")?;
+    let counts = guard.deny.counts();
+    same(
+        "denied, overflows",
+        (counts.denied, counts.overflows),
+        (40, 0),
+    )
+}
