@@ -4,7 +4,8 @@
 //! process waits for the answer. So whoever marks a mount must live and answer:
 //!
 //! - [`probe`] finds out what this kernel can be told, by an exec of its own;
-//! - [`marks`] asks about what the targets' members see, near the limits alone;
+//! - [`marks`] asks about what the targets' members see, near the limits alone; [`keeper`] is its
+//!   thread;
 //! - [`answer`] is the thread that answers; it waits for nobody;
 //! - [`heart`] is what the guardian watches: a thread that hangs for a second ends with its process,
 //!   and the kernel lets all go on.
@@ -16,9 +17,13 @@ mod answer;
 mod descriptors;
 mod group;
 pub mod heart;
+mod keeper;
 mod marks;
 mod mountinfo;
 pub mod probe;
+mod question;
+mod round;
+mod shared;
 mod tally;
 mod view;
 
@@ -26,13 +31,14 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, RawFd};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use answer::{Answerer, Shared};
-use group::Answer;
 use heart::Heart;
-use marks::Marks;
+use keeper::{Keeper, Task};
+use question::Answer;
+use shared::Shared;
 
 pub use tally::Counts;
 
@@ -63,14 +69,17 @@ impl Refusal {
     }
 }
 
-/// How the thread decides.
+/// How the threads decide.
 pub struct Judge {
     /// Says what becomes of the exec of a process (thread group); 0 is one outside our pid
     /// namespace. It runs while that process waits: it must not wait, lock or execute, and should
     /// not allocate.
     pub look: Box<dyn Fn(i32) -> Verdict + Send + Sync>,
-    /// Descriptors that `look` uses (a map's). They must be open as long as the [`Deny`] is; all
-    /// others are not open in its thread.
+    /// Says whether a process is of a target. It is asked while the process is held, so that no pid
+    /// that was given to a stranger since [`Wanted`] was made leads to a stranger's mounts.
+    pub belongs: Box<dyn Fn(u32, u32) -> bool + Send + Sync>,
+    /// Descriptors that the two use (a map's). They must stay open as long as the [`Deny`] lives;
+    /// no other is open in its threads.
     pub descriptors: Vec<RawFd>,
     /// Makes the calling thread come before others (SCHED_FIFO), where it may.
     pub urgent: fn() -> io::Result<()>,
@@ -85,23 +94,23 @@ impl fmt::Debug for Judge {
     }
 }
 
-/// How the answering thread could be set up. It answers in any case.
+/// How the threads could be set up. They work in any case.
 #[derive(Debug)]
 pub struct Started {
-    /// Whether it has a table of descriptors of its own, or else feels it when the agent has none
-    /// left.
+    /// Whether they have a table of descriptors of their own. Without it they feel it when the agent
+    /// has none left, and a child of the agent that dies with it may keep others waiting.
     pub own_descriptors: io::Result<()>,
     /// What [`Judge::urgent`] said.
     pub urgent: io::Result<()>,
 }
 
 /// A target whose execs are to be asked about.
-#[derive(Clone, Copy, Debug)]
-pub struct Wanted<'a> {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wanted {
     /// Its slot.
     pub target: u32,
     /// Its processes; at least one of each mount namespace that they are in.
-    pub members: &'a [u32],
+    pub members: Vec<u32>,
 }
 
 /// What is asked about now.
@@ -137,52 +146,52 @@ pub enum DenyError {
     #[error("nothing may be marked, since the guardian cannot be told of it: {0}")]
     Heart(#[source] io::Error),
     /// A single file.
-    #[error("cannot ask about a file: {0}")]
-    File(#[source] io::Error),
+    #[error("cannot ask about {path}: {1}", path = .0.display())]
+    File(PathBuf, #[source] io::Error),
+    /// The thread that marks is still at it.
+    #[error("finding the mounts takes long: does a filesystem hang? It goes on")]
+    Late,
 }
 
 /// Marks and the thread that answers. Dropped, nothing is marked and whoever waits goes on.
 #[derive(Debug)]
 pub struct Deny {
-    // The order is that of the end: no new questions, no answers, and the group is closed, which
-    // lets go on who came in between.
-    marks: Marks,
-    _answerer: Answerer,
+    keeper: Keeper,
     shared: Arc<Shared>,
+    /// Dropped here: what it holds was opened in this table of descriptors.
+    _judge: Arc<Judge>,
 }
 
 impl Deny {
-    /// Starts the thread; nothing is marked yet.
+    /// Starts the threads; nothing is marked yet.
     ///
     /// # Errors
     /// The kernel's; ask [`probe::probe`] first.
     pub fn start(refusal: Refusal, judge: Judge) -> Result<(Self, Started), DenyError> {
-        let shared = Arc::new(Shared::new().map_err(DenyError::Start)?);
-        let (answerer, started) = Answerer::start(Arc::clone(&shared), refusal.answer(), judge)
-            .map_err(DenyError::Start)?;
-        let deny = Self {
-            marks: Marks::new(Arc::clone(&shared)),
-            _answerer: answerer,
-            shared,
+        let start = || {
+            let shared = Arc::new(Shared::new()?);
+            let judge = Arc::new(judge);
+            let (keeper, started) =
+                Keeper::start(Arc::clone(&shared), refusal.answer(), Arc::clone(&judge))?;
+            let deny = Self {
+                keeper,
+                shared,
+                _judge: judge,
+            };
+            Ok((deny, started))
         };
-        Ok((deny, started))
+        start().map_err(DenyError::Start)
     }
 
     /// From now on exactly what these targets' members see is asked about; nobody wanted: nothing.
     /// To be said again a few times a second while a target is near its limits, which finds mounts
     /// that came meanwhile, and at once when nobody is.
     ///
-    /// `is_member(target, pid)` is asked of each process while it cannot change its pid: so no pid
-    /// that was given to a stranger since `members` was made leads to a stranger's mounts.
-    ///
     /// # Errors
-    /// [`DenyError::LetGo`] or [`DenyError::Heart`]; nothing new is marked then.
-    pub fn cover(
-        &mut self,
-        wanted: &[Wanted<'_>],
-        is_member: &dyn Fn(u32, u32) -> bool,
-    ) -> Result<&Covered, DenyError> {
-        self.marks.cover(wanted, is_member)
+    /// [`DenyError::LetGo`] or [`DenyError::Heart`]: nothing new is marked.
+    /// [`DenyError::Late`]: it will be.
+    pub fn cover(&self, wanted: Vec<Wanted>) -> Result<Covered, DenyError> {
+        self.keeper.does(Task::Cover(wanted))
     }
 
     /// Execs of one file are asked about, wherever it is seen, until [`Self::forget_file`]: the
@@ -190,16 +199,16 @@ impl Deny {
     ///
     /// # Errors
     /// As [`Self::cover`], and the kernel's.
-    pub fn watch_file(&mut self, file: BorrowedFd<'_>) -> Result<(), DenyError> {
-        self.marks.watch_file(file)
+    pub fn watch_file(&self, file: &Path) -> Result<(), DenyError> {
+        self.keeper.does(Task::Watch(file.to_owned())).map(drop)
     }
 
     /// Takes [`Self::watch_file`] back.
     ///
     /// # Errors
-    /// The kernel's.
-    pub fn forget_file(&mut self, file: BorrowedFd<'_>) -> Result<(), DenyError> {
-        self.marks.forget_file(file)
+    /// As [`Self::watch_file`].
+    pub fn forget_file(&self, file: &Path) -> Result<(), DenyError> {
+        self.keeper.does(Task::Forget(file.to_owned())).map(drop)
     }
 
     /// What the thread has done so far.

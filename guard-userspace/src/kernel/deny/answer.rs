@@ -1,115 +1,67 @@
 //! The thread that answers.
 //!
 //! Each exec on a marked mount waits for it, so it waits for nobody: it looks into a map by way of
-//! the caller's `look`, answers, and goes on. It executes and opens nothing, takes no lock, prints
-//! nothing and allocates nothing once it runs. It shares no table of descriptors with the rest of
-//! the process ([`descriptors`]).
+//! the caller's `look`, answers, and goes on. It executes and opens nothing, waits for no lock,
+//! prints nothing and allocates nothing once it runs.
 
 use std::io::{self, PipeReader, PipeWriter, pipe};
-use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::descriptors;
-use super::group::{Answer, Event, Group, Place, Read};
-use super::heart::{BEAT, Heart, now_ns};
+use super::group::{Group, Place};
+use super::heart::{BEAT, now_ns};
+use super::question::{self, Answer, Event, Read};
+use super::shared::Shared;
 use super::tally::Tally;
-use super::{Judge, Started, Verdict};
+use super::{Judge, Verdict};
 
-/// Beats at least so often, however many ask.
-const BEAT_NS: u64 = BEAT.as_nanos() as u64 / 2;
+/// The stack of a thread that calls little; all of it is locked in memory with the agent's.
+pub const STACK: usize = 256 << 10;
 
-/// What the thread and the rest of the agent share.
-#[derive(Debug)]
-pub struct Shared {
-    /// Who asks.
-    pub group: Group,
-    /// Whether the thread lives.
-    pub heart: Heart,
-    /// What it has done.
-    pub tally: Tally,
-    /// It has let go: it marks nothing and allows all, because it could not read who asks.
-    let_go: AtomicBool,
-}
-
-impl Shared {
-    /// A group without marks, and a heart that does not beat yet.
-    ///
-    /// # Errors
-    /// The kernel's.
-    pub fn new() -> io::Result<Self> {
-        Ok(Self {
-            group: Group::new()?,
-            heart: Heart::new()?,
-            tally: Tally::default(),
-            let_go: AtomicBool::new(false),
-        })
-    }
-
-    /// Whether it has let go.
-    pub fn has_let_go(&self) -> bool {
-        self.let_go.load(SeqCst)
-    }
-
-    /// Nobody shall ask any more, for good. The order matters: whoever marks looks at the word
-    /// afterwards.
-    pub fn let_go(&self) {
-        if self.let_go.swap(true, SeqCst) {
-            return;
-        }
-        // Nothing can be done where this fails: the guardian sees to a thread that hangs.
-        let _ = self.group.unmark_all(Place::Mount);
-        let _ = self.group.unmark_all(Place::File);
-    }
-}
-
-/// The running thread. Dropped, it ends; who waits then goes on when the group is closed.
+/// The running thread. Dropped, it answers who has asked, and ends.
 #[derive(Debug)]
 pub struct Answerer {
     thread: Option<JoinHandle<()>>,
     stop: Option<PipeWriter>,
-    /// Dropped here and not by the thread, whose table of descriptors is not the one that what it
-    /// holds was opened in.
-    _judge: Arc<Judge>,
 }
 
 impl Answerer {
-    /// Starts it; it answers and beats when this returns.
+    /// Starts it; it beats when this returns. Says what `urgent` said.
     ///
     /// # Errors
     /// No thread, no pipe.
     pub fn start(
+        group: Arc<Group>,
         shared: Arc<Shared>,
         refusal: Answer,
-        judge: Judge,
-    ) -> io::Result<(Self, Started)> {
+        judge: Arc<Judge>,
+    ) -> io::Result<(Self, io::Result<()>)> {
         let (stopped, stop) = pipe()?;
         let (started, starts) = sync_channel(1);
-        let judge = Arc::new(judge);
         let worker = Worker {
+            group,
             shared,
             refusal,
-            judge: Arc::clone(&judge),
+            judge,
             stopped,
         };
         let thread = Builder::new()
             .name("guard-deny".to_owned())
+            .stack_size(STACK)
             .spawn(move || worker.run(&started))?;
-        let how = starts
+        let urgent = starts
             .recv()
             .map_err(|_| io::Error::other("the answering thread ended at its start"))?;
         let answerer = Self {
             thread: Some(thread),
             stop: Some(stop),
-            _judge: judge,
         };
-        Ok((answerer, how))
+        Ok((answerer, urgent))
     }
 }
 
@@ -124,6 +76,7 @@ impl Drop for Answerer {
 }
 
 struct Worker {
+    group: Arc<Group>,
     shared: Arc<Shared>,
     refusal: Answer,
     judge: Arc<Judge>,
@@ -131,46 +84,39 @@ struct Worker {
 }
 
 impl Worker {
-    fn run(self, started: &SyncSender<Started>) {
-        let mut keep: Vec<RawFd> = self.judge.descriptors.clone();
-        keep.push(self.shared.group.as_fd().as_raw_fd());
-        keep.push(self.shared.heart.as_fd().as_raw_fd());
-        keep.push(self.stopped.as_raw_fd());
-        let how = Started {
-            own_descriptors: descriptors::leave_the_process(&keep),
-            urgent: (self.judge.urgent)(),
-        };
-        let private = how.own_descriptors.is_ok();
+    fn run(self, started: &SyncSender<io::Result<()>>) {
+        let urgent = (self.judge.urgent)();
         self.shared.heart.beat(now_ns());
-        let _ = started.send(how);
+        let _ = started.send(urgent);
         self.serve();
-        if private {
-            // The group is closed when its last descriptor is. A thread that is joined may still
-            // have its table for a moment, and who waits would wait for that.
-            descriptors::close_all(keep);
-            std::mem::forget(self.stopped);
-        }
+        // The marks are gone by now, so this closes the group: the kernel lets go on who has asked
+        // since the last answer.
+        let Self { group, shared, .. } = self;
+        drop(group);
+        shared.heart.nobody_waits();
     }
 
     fn serve(&self) {
-        let mut beaten = 0;
+        let half = u64::try_from(BEAT.as_nanos() / 2).unwrap_or(0);
+        let mut beaten = now_ns();
         loop {
             let now = now_ns();
-            if now.saturating_sub(beaten) > BEAT_NS {
+            if now.saturating_sub(beaten) > half {
                 self.shared.heart.beat(now);
                 beaten = now;
             }
-            match self.shared.group.read() {
+            match question::read(&self.group) {
                 Ok(Read::Asked(event)) => self.answer(&event),
                 Ok(Read::Overflow) => Tally::count(&self.shared.tally.overflows),
                 Ok(Read::Nothing) => {
+                    self.shared.heart.nobody_waits();
                     if self.wait() {
                         return;
                     }
                 }
                 Err(_) => {
                     Tally::count(&self.shared.tally.unread);
-                    self.shared.let_go();
+                    self.let_go();
                     // An error that stays must not take a CPU from everybody else.
                     std::thread::sleep(Duration::from_millis(1));
                     if self.wait() {
@@ -184,7 +130,7 @@ impl Worker {
     /// Waits until somebody asks or a beat is due; says whether to stop.
     fn wait(&self) -> bool {
         let mut both = [
-            PollFd::new(&self.shared.group, PollFlags::IN),
+            PollFd::new(&self.group, PollFlags::IN),
             PollFd::new(&self.stopped, PollFlags::IN),
         ];
         let beat = Timespec::try_from(BEAT / 2).ok();
@@ -201,12 +147,12 @@ impl Worker {
             Verdict::Allow => Answer::Allow,
             Verdict::Deny => self.refusal,
         };
-        match self.shared.group.answer(event, answer) {
+        match event.answer(&self.group, answer) {
             Ok(()) if verdict == Verdict::Deny => Tally::count(&tally.denied),
             Ok(()) => {}
             Err(_) => {
                 Tally::count(&tally.failed);
-                let _ = self.shared.group.answer(event, Answer::Allow);
+                let _ = event.answer(&self.group, Answer::Allow);
             }
         }
         tally.took(now_ns().saturating_sub(read));
@@ -218,8 +164,18 @@ impl Worker {
         }
         // Who asks would wait for ever for a thread that has panicked.
         catch_unwind(AssertUnwindSafe(|| (self.judge.look)(pid))).unwrap_or_else(|_| {
-            self.shared.let_go();
+            self.let_go();
             Verdict::Allow
         })
+    }
+
+    /// Nobody shall ask any more, for good. The word comes first: whoever marks looks at it
+    /// afterwards.
+    fn let_go(&self) {
+        if self.shared.let_go() {
+            // Where this fails, the question is still answered: with Allow.
+            let _ = self.group.unmark_all(Place::Mount);
+            let _ = self.group.unmark_all(Place::File);
+        }
     }
 }

@@ -1,12 +1,13 @@
 //! The heartbeat of the thread that answers, where another process can see it.
 //!
-//! Two words in a file in memory, written and read as a file: a mapping would need unsafe code, and
-//! what is written here outlives neither process. A reader that comes later (the guardian, started
-//! again) sees all there is to know.
+//! Two words in a file in memory, written and read as a file, since a mapping would need unsafe
+//! code. A reader that comes later (the guardian, started again) sees all there is to know.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use bytemuck::{Pod, Zeroable};
@@ -56,6 +57,10 @@ impl Pulse {
 pub struct Heart {
     file: OwnedFd,
     beat_ns: AtomicU64,
+    /// Whether anything is marked; the file follows.
+    marked: Mutex<bool>,
+    /// Nothing is marked any more and the file does not say so yet.
+    unsaid: AtomicBool,
 }
 
 impl Heart {
@@ -66,8 +71,12 @@ impl Heart {
     pub fn new() -> io::Result<Self> {
         let file = memfd_create("guard-heart", MemfdFlags::CLOEXEC)?;
         pwrite(&file, bytemuck::bytes_of(&Pulse::zeroed()), 0)?;
-        let beat_ns = AtomicU64::new(0);
-        Ok(Self { file, beat_ns })
+        Ok(Self {
+            file,
+            beat_ns: AtomicU64::new(0),
+            marked: Mutex::new(false),
+            unsaid: AtomicBool::new(false),
+        })
     }
 
     /// Beats.
@@ -84,11 +93,38 @@ impl Heart {
         self.beat_ns.load(Relaxed)
     }
 
-    /// Says whether anything is marked: before the first mark is set, after the last is gone.
+    /// Somebody may have to wait from now on: said before the first mark is set.
     ///
     /// # Errors
     /// The kernel's: then nothing may be marked.
-    pub fn say_marked(&self, marked: bool) -> io::Result<()> {
+    pub fn marked(&self) -> io::Result<()> {
+        let mut marked = self.marked.lock().unwrap_or_else(PoisonError::into_inner);
+        self.write(true)?;
+        *marked = true;
+        Ok(())
+    }
+
+    /// Nobody asks any more. Who has asked may still wait, so the file goes on to say `marked`
+    /// until the thread that answers has found nobody.
+    pub fn unmarked(&self) {
+        *self.marked.lock().unwrap_or_else(PoisonError::into_inner) = false;
+        self.unsaid.store(true, Release);
+    }
+
+    /// The thread that answers has found nobody waiting. It waits for no lock: where another
+    /// thread has it, it comes again.
+    pub fn nobody_waits(&self) {
+        if self.unsaid.load(Acquire)
+            && let Ok(marked) = self.marked.try_lock()
+        {
+            self.unsaid.store(false, Relaxed);
+            if !*marked && self.write(false).is_err() {
+                self.unsaid.store(true, Relaxed);
+            }
+        }
+    }
+
+    fn write(&self, marked: bool) -> io::Result<()> {
         let word = u64::from(marked);
         let behind_the_beat = size_of::<u64>() as u64;
         pwrite(&self.file, bytemuck::bytes_of(&word), behind_the_beat)?;
@@ -138,11 +174,35 @@ mod tests {
         };
         check(0, 0);
         heart.beat(7);
-        heart.say_marked(true).unwrap();
+        heart.marked().unwrap();
         heart.beat(8);
         check(8, 1);
-        heart.say_marked(false).unwrap();
-        check(8, 0);
         assert_eq!(heart.beat_ns(), 8);
+    }
+
+    #[test]
+    fn who_has_asked_is_waited_for_until_the_thread_has_found_nobody() {
+        let heart = Heart::new().unwrap();
+        let check = |marked| assert_eq!(Pulse::read(heart.as_fd()).unwrap().marked, marked);
+        heart.nobody_waits();
+        heart.marked().unwrap();
+        heart.nobody_waits();
+        check(1);
+        heart.unmarked();
+        check(1);
+        heart.nobody_waits();
+        check(0);
+        // Marked again before the thread came by: it must not take that back.
+        heart.marked().unwrap();
+        heart.unmarked();
+        heart.marked().unwrap();
+        heart.nobody_waits();
+        check(1);
+        let held = heart.marked.lock().unwrap();
+        heart.nobody_waits();
+        drop(held);
+        heart.unmarked();
+        heart.nobody_waits();
+        check(0);
     }
 }

@@ -16,7 +16,8 @@ use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::io::Errno;
 
 use super::Refusal;
-use super::group::{Answer, Group, Place, Read};
+use super::group::{Group, Place};
+use super::question::{self, Answer, Read};
 
 /// Longest that our own exec may wait.
 const LONGEST: Duration = Duration::from_secs(1);
@@ -124,8 +125,8 @@ fn execute(program: &File, group: Group, answer: Answer) -> io::Error {
 fn answer_once(group: &Group, answer: Answer) -> io::Result<()> {
     let until = Instant::now() + LONGEST;
     loop {
-        match group.read()? {
-            Read::Asked(event) => return group.answer(&event, answer),
+        match question::read(group)? {
+            Read::Asked(event) => return event.answer(group, answer),
             Read::Overflow | Read::Nothing if Instant::now() > until => {
                 return Err(io::Error::from(io::ErrorKind::TimedOut));
             }
