@@ -4,12 +4,14 @@
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
+
+use crate::Cgroup;
 
 /// Longest that a line may be waited for.
 const LONGEST: Duration = Duration::from_secs(30);
@@ -24,13 +26,14 @@ echo ready
 exec "$@"
 "#;
 
-/// A program there, line by line. Dropped, it is killed, and with it the namespace unless others
-/// are in it.
+/// A program there, line by line. Dropped, it is killed with all that it started, also what waits
+/// for an answer that does not come.
 #[derive(Debug)]
 pub struct Apart {
     child: Child,
     to: Option<ChildStdin>,
     lines: Receiver<String>,
+    cgroup: Cgroup,
 }
 
 impl Apart {
@@ -78,12 +81,23 @@ impl Apart {
         Self::start(&mut command)
     }
 
+    /// A program on the host, which is spoken to in the same way.
+    ///
+    /// # Errors
+    /// No such program.
+    pub fn on_host(words: &[&str]) -> Result<Self> {
+        let (program, rest) = words.split_first().context("no program")?;
+        Self::start(Command::new(program).args(rest))
+    }
+
     fn start(command: &mut Command) -> Result<Self> {
+        let cgroup = Cgroup::new("apart")?;
         let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
-            .context("cannot start unshare or nsenter (util-linux)")?;
+            .with_context(|| format!("cannot start {:?}", command.get_program()))?;
+        cgroup.take(child.id())?;
         let to = child.stdin.take();
         let out = BufReader::new(child.stdout.take().context("no pipe")?);
         let (heard, lines) = channel();
@@ -92,7 +106,12 @@ impl Apart {
                 .map_while(Result::ok)
                 .try_for_each(|line| heard.send(line))
         });
-        Ok(Self { child, to, lines })
+        Ok(Self {
+            child,
+            to,
+            lines,
+            cgroup,
+        })
     }
 
     /// Its pid.
@@ -151,21 +170,20 @@ impl Apart {
         Ok(())
     }
 
-    /// All that it still says until it ends.
+    /// How it ended, if it has.
     ///
     /// # Errors
     /// The kernel's.
-    pub fn end(mut self) -> Result<Vec<String>> {
-        drop(self.to.take());
-        let said = self.lines.iter().collect();
-        self.child.wait()?;
-        Ok(said)
+    pub fn ended(&mut self) -> Result<Option<ExitStatus>> {
+        self.child.try_wait().context("waiting for it")
     }
 }
 
 impl Drop for Apart {
     fn drop(&mut self) {
-        let _ = self.child.kill();
+        if let Err(error) = self.cgroup.kill() {
+            eprintln!("test kit: {error:#}");
+        }
         let _ = self.child.wait();
     }
 }

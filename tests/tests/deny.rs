@@ -44,6 +44,7 @@ fn main() -> ExitCode {
             places::from_memory,
         ),
         trial("hidden_noexec_and_oddly_named_mounts", places::hidden),
+        trial("a_container_s_root_and_volumes", places::other_root),
         trial("the_host_feels_nothing", places::host),
         trial("a_pid_given_to_a_stranger_marks_nothing", places::stranger),
         trial(
@@ -66,7 +67,19 @@ fn main() -> ExitCode {
             hangs::stopped_without_marks,
         ),
         trial("a_thread_that_hangs_stops_nobody", hangs::stuck),
+        trial(
+            "a_thread_that_hangs_stops_nobody_who_asked_before",
+            hangs::stuck_without_marks,
+        ),
         trial("a_killed_agent_lets_go_at_once", hangs::killed),
+        trial(
+            "an_agent_among_its_targets_answers_itself",
+            hangs::among_its_targets,
+        ),
+        trial(
+            "an_agent_that_dies_in_the_middle_of_a_spawn",
+            hangs::dies_in_the_middle_of_a_spawn,
+        ),
         trial("a_guardian_that_dies_is_missed", hangs::guardian_dies),
         trial(
             "an_agent_out_of_descriptors_answers",

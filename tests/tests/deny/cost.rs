@@ -58,12 +58,12 @@ fn spawn() -> Result<Duration> {
 }
 
 pub fn printed() -> Result<()> {
-    let mut guard = Guard::start()?;
+    let guard = Guard::start()?;
     let me = std::env::current_exe()?;
     let mut apart = Apart::program(&[me.to_str().context("UTF-8")?, ARGUMENT])?;
     apart.hear()?;
     for threads in [1, 8] {
-        guard.deny.cover(&[], &|_, _| false)?;
+        guard.cover_all(&[])?;
         apart.say(&threads.to_string())?;
         println!("  {threads} threads, unmarked: {}", apart.hear()?);
         let since = Instant::now();
@@ -76,6 +76,10 @@ pub fn printed() -> Result<()> {
             covered.mounts
         );
     }
+    let crowd = [apart.pid(); 400].map(|pid| (0, pid));
+    let since = Instant::now();
+    guard.cover_all(&crowd)?;
+    println!("  a round with 400 members: {:?}", since.elapsed());
     let counts = guard.deny.counts();
     println!(
         "  {} questions, read to answered: p50 < {} ns, p99 < {} ns, longest {} ns",

@@ -19,6 +19,7 @@ const LONGEST: Duration = Duration::from_secs(4);
 pub struct Docket {
     parent: AtomicU32,
     held: AtomicBool,
+    strangers: AtomicBool,
 }
 
 impl Docket {
@@ -37,6 +38,11 @@ impl Docket {
         self.held.store(held, SeqCst);
     }
 
+    /// From now on every pid is a stranger's.
+    pub fn all_are_strangers(&self) {
+        self.strangers.store(true, SeqCst);
+    }
+
     fn look(&self, pid: i32) -> Verdict {
         let since = Instant::now();
         while self.held.load(SeqCst) && since.elapsed() < LONGEST {
@@ -52,9 +58,10 @@ impl Docket {
 
     /// How a thread decides by it.
     pub fn judge(self: &Arc<Self>) -> Judge {
-        let docket = Arc::clone(self);
+        let (looks, belongs) = (Arc::clone(self), Arc::clone(self));
         Judge {
-            look: Box::new(move |pid| docket.look(pid)),
+            look: Box::new(move |pid| looks.look(pid)),
+            belongs: Box::new(move |_, _| !belongs.strangers.load(SeqCst)),
             descriptors: Vec::new(),
             urgent: raw::urgent,
         }
@@ -84,17 +91,17 @@ impl Guard {
     }
 
     /// Asks about what one process sees, and about nothing else.
-    pub fn cover(&mut self, apart: &Apart) -> Result<Covered> {
-        self.cover_pid(apart.pid())
+    pub fn cover(&self, apart: &Apart) -> Result<Covered> {
+        self.cover_all(&[(0, apart.pid())])
     }
 
-    pub fn cover_pid(&mut self, pid: u32) -> Result<Covered> {
-        let members = [pid];
-        let wanted = [Wanted {
-            target: 0,
-            members: &members,
-        }];
-        Ok(self.deny.cover(&wanted, &|_, asked| asked == pid)?.clone())
+    /// Asks about what these see, each of a target.
+    pub fn cover_all(&self, targets: &[(u32, u32)]) -> Result<Covered> {
+        let wanted = targets.iter().map(|(target, pid)| Wanted {
+            target: *target,
+            members: vec![*pid],
+        });
+        Ok(self.deny.cover(wanted.collect())?)
     }
 
     /// How many questions `does` leads to.

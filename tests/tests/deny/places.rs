@@ -1,13 +1,11 @@
 //! Where a program is executed from, and whether that is asked about.
 
 use std::fs;
-use std::os::fd::AsFd;
 use std::os::unix::fs::PermissionsExt;
 
 use anyhow::{Context, Result, ensure};
 use guard_tests::check::same;
 use guard_tests::{Apart, Folder};
-use guard_userspace::kernel::deny::Wanted;
 
 use crate::docket::Guard;
 
@@ -53,7 +51,7 @@ fn programs() -> Result<(Folder, String)> {
 
 /// How often an exec asks: for its file, its interpreter, the loader.
 pub fn questions() -> Result<()> {
-    let mut guard = Guard::start()?;
+    let guard = Guard::start()?;
     let mut apart = Apart::shell()?;
     let (_folder, at) = programs()?;
     let before = guard.asked(|| apart.does("/bin/true"))?;
@@ -73,7 +71,7 @@ pub fn questions() -> Result<()> {
 /// A mount that comes after the marks is unseen until the next round; so is nothing that is
 /// executed from it by way of a marked one.
 pub fn mounted_later() -> Result<()> {
-    let mut guard = Guard::start()?;
+    let guard = Guard::start()?;
     let mut apart = Apart::shell()?;
     let (_folder, at) = programs()?;
     let before = guard.cover(&apart)?;
@@ -99,7 +97,7 @@ pub fn mounted_later() -> Result<()> {
 
 /// Executed from memory: what needs no loader is unseen, and left to the mode `kill`.
 pub fn from_memory() -> Result<()> {
-    let mut guard = Guard::start()?;
+    let guard = Guard::start()?;
     let (_folder, at) = programs()?;
     let script = r"
 import os, subprocess, sys
@@ -124,7 +122,7 @@ for line in sys.stdin:
 
 /// A process that goes into a namespace of its own is unseen until the next round.
 pub fn namespace_made_later() -> Result<()> {
-    let mut guard = Guard::start()?;
+    let guard = Guard::start()?;
     let mut apart = Apart::shell()?;
     let (_folder, at) = programs()?;
     guard.cover(&apart)?;
@@ -142,7 +140,7 @@ pub fn namespace_made_later() -> Result<()> {
 
 /// Hidden mounts are counted and what hides them is marked once.
 pub fn hidden() -> Result<()> {
-    let mut guard = Guard::start()?;
+    let guard = Guard::start()?;
     let mut apart = Apart::shell()?;
     let (_folder, at) = programs()?;
     let before = guard.cover(&apart)?;
@@ -168,9 +166,36 @@ pub fn hidden() -> Result<()> {
     )
 }
 
+/// A container: an overlay as root, and nothing else to be seen.
+pub fn other_root() -> Result<()> {
+    let guard = Guard::start()?;
+    let mut apart = Apart::shell()?;
+    let (_folder, at) = programs()?;
+    let late = format!("{at}/late");
+    apart.does(&format!(
+        "mount -t tmpfs none {late} && mkdir {late}/u {late}/w {late}/root"
+    ))?;
+    let layers = format!("lowerdir=/,upperdir={late}/u,workdir={late}/w");
+    apart.does(&format!("mount -t overlay none -o {layers} {late}/root"))?;
+    apart.does(&format!(
+        "mkdir {late}/root/volume && mount -t tmpfs none {late}/root/volume"
+    ))?;
+    apart.does(&format!("cp {at}/tiny {late}/root/volume"))?;
+    let whole = guard.cover(&apart)?.mounts;
+    apart.say(&format!("exec chroot {late}/root sh -c 'echo up; exec sh'"))?;
+    same("it runs", apart.hear()?.as_str(), "up")?;
+    // The view of the first round is left, with all its marks but these.
+    let covered = guard.cover(&apart)?;
+    ensure!(covered.mounts < whole, "{covered:?} of {whole}");
+    same("mounts", covered.mounts, 2)?;
+    guard.docket.condemn_children_of(apart.pid());
+    same("of the overlay", apart.code("/bin/true")?, 126)?;
+    same("of a volume", apart.code("/volume/tiny")?, 126)
+}
+
 /// The host's own execs are not asked about, however long the target's wait.
 pub fn host() -> Result<()> {
-    let mut guard = Guard::start()?;
+    let guard = Guard::start()?;
     let mut apart = Apart::shell()?;
     let covered = guard.cover(&apart)?;
     ensure!(covered.on_host.is_empty(), "{covered:?}");
@@ -196,28 +221,24 @@ pub fn host() -> Result<()> {
 
 /// A pid that is no member's any more leads to no mark.
 pub fn stranger() -> Result<()> {
-    let mut guard = Guard::start()?;
+    let guard = Guard::start()?;
     let mut apart = Apart::shell()?;
-    let members = [apart.pid()];
-    let wanted = [Wanted {
-        target: 0,
-        members: &members,
-    }];
-    let covered = guard.deny.cover(&wanted, &|_, _| false)?;
+    guard.docket.all_are_strangers();
+    let covered = guard.cover(&apart)?;
     same("mounts", covered.mounts, 0)?;
     same("asked", guard.asked(|| apart.does("/bin/true"))?, 0)
 }
 
 /// One file, on a mount that is not marked: the canary's.
 pub fn one_file() -> Result<()> {
-    let mut guard = Guard::start()?;
+    let guard = Guard::start()?;
     let mut apart = Apart::shell()?;
     let (folder, at) = programs()?;
-    let file = fs::File::open(folder.path().join("tiny"))?;
+    let file = folder.path().join("tiny");
     guard.docket.condemn_children_of(apart.pid());
-    guard.deny.watch_file(file.as_fd())?;
+    guard.deny.watch_file(&file)?;
     same("that file", apart.code(&format!("{at}/tiny"))?, 126)?;
     same("another", apart.code("/bin/true")?, 0)?;
-    guard.deny.forget_file(file.as_fd())?;
+    guard.deny.forget_file(&file)?;
     same("that file later", apart.code(&format!("{at}/tiny"))?, 0)
 }

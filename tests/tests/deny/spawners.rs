@@ -46,7 +46,7 @@ for _ in sys.stdin:
 
 /// Denied, the spawner's own exec-less work goes on; afterwards the same spawns succeed.
 fn check(program: &[&str], denied: &str, allowed: &str) -> Result<()> {
-    let mut guard = Guard::start()?;
+    let guard = Guard::start()?;
     let mut apart = Apart::program(program)?;
     same("it runs", apart.hear()?.as_str(), "up")?;
     guard.cover(&apart)?;
@@ -78,7 +78,7 @@ pub fn python() -> Result<()> {
 }
 
 pub fn shell() -> Result<()> {
-    let mut guard = Guard::start()?;
+    let guard = Guard::start()?;
     let mut apart = Apart::shell()?;
     guard.cover(&apart)?;
     guard.docket.condemn_children_of(apart.pid());
@@ -96,7 +96,7 @@ pub fn shell() -> Result<()> {
 
 /// Others on the same mounts pass while one's children are denied.
 pub fn others() -> Result<()> {
-    let mut guard = Guard::start()?;
+    let guard = Guard::start()?;
     let mut apart = Apart::shell()?;
     let mut other = apart.beside(&["sh"])?;
     guard.cover(&apart)?;

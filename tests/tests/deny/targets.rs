@@ -1,52 +1,38 @@
 //! Several targets, and targets that end.
 
-use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use guard_tests::Apart;
 use guard_tests::check::{eventually, same};
-use guard_userspace::kernel::deny::Wanted;
 
 use crate::docket::Guard;
 
-fn cover(guard: &mut Guard, targets: &[(u32, u32)]) -> Result<usize> {
-    let pids: Vec<[u32; 1]> = targets.iter().map(|(_, pid)| [*pid]).collect();
-    let wanted: Vec<Wanted<'_>> = targets
-        .iter()
-        .zip(&pids)
-        .map(|((target, _), members)| Wanted {
-            target: *target,
-            members,
-        })
-        .collect();
-    Ok(guard
-        .deny
-        .cover(&wanted, &|target, pid| targets.contains(&(target, pid)))?
-        .mounts)
+fn mounts(guard: &Guard, targets: &[(u32, u32)]) -> Result<usize> {
+    Ok(guard.cover_all(targets)?.mounts)
 }
 
 /// Two in one namespace: its marks stay until the second is away from its limits too.
 pub fn one_namespace() -> Result<()> {
-    let mut guard = Guard::start()?;
+    let guard = Guard::start()?;
     let mut first = Apart::shell()?;
     let second = first.beside(&["sh"])?;
     let (a, b) = ((1, first.pid()), (2, second.pid()));
-    let alone = cover(&mut guard, &[a])?;
-    same("both", cover(&mut guard, &[a, b])?, alone)?;
-    same("the second", cover(&mut guard, &[b])?, alone)?;
+    let alone = mounts(&guard, &[a])?;
+    same("both", mounts(&guard, &[a, b])?, alone)?;
+    same("the second", mounts(&guard, &[b])?, alone)?;
     same("asked", guard.asked(|| first.does("/bin/true"))?, 2)?;
-    same("none", cover(&mut guard, &[])?, 0)?;
+    same("none", mounts(&guard, &[])?, 0)?;
     same("not asked", guard.asked(|| first.does("/bin/true"))?, 0)
 }
 
 /// Two in two namespaces: the marks of one go, those of the other stay.
 pub fn two_namespaces() -> Result<()> {
-    let mut guard = Guard::start()?;
+    let guard = Guard::start()?;
     let (mut first, mut second) = (Apart::shell()?, Apart::shell()?);
     let (a, b) = ((1, first.pid()), (2, second.pid()));
-    let both = cover(&mut guard, &[a, b])?;
-    let one = cover(&mut guard, &[b])?;
+    let both = mounts(&guard, &[a, b])?;
+    let one = mounts(&guard, &[b])?;
     same("half of them", both, 2 * one)?;
     same("the first", guard.asked(|| first.does("/bin/true"))?, 0)?;
     same("the second", guard.asked(|| second.does("/bin/true"))?, 2)
@@ -54,12 +40,12 @@ pub fn two_namespaces() -> Result<()> {
 
 /// A namespace that ends takes its marks along, and another one begins without them.
 pub fn vanished() -> Result<()> {
-    let mut guard = Guard::start()?;
+    let guard = Guard::start()?;
     let first = Apart::shell()?;
     let pid = first.pid();
     ensure!(guard.cover(&first)?.mounts > 0, "nothing to mark");
     drop(first);
-    same("mounts of the dead", guard.cover_pid(pid)?.mounts, 0)?;
+    same("mounts of the dead", mounts(&guard, &[(0, pid)])?, 0)?;
     let mut second = Apart::shell()?;
     same("asked", guard.asked(|| second.does("/bin/true"))?, 0)?;
     guard.cover(&second)?;
@@ -68,10 +54,10 @@ pub fn vanished() -> Result<()> {
 
 /// A container that is killed while one of its execs waits takes nothing with it.
 pub fn ends_while_it_waits() -> Result<()> {
-    let mut guard = Guard::start()?;
+    let guard = Guard::start()?;
     let mut first = Apart::shell()?;
     let mut second = Apart::shell()?;
-    cover(&mut guard, &[(1, first.pid()), (2, second.pid())])?;
+    mounts(&guard, &[(1, first.pid()), (2, second.pid())])?;
     guard.docket.hold(true);
     first.say("/bin/true & echo $!")?;
     let waiting = first.hear()?;
@@ -79,13 +65,6 @@ pub fn ends_while_it_waits() -> Result<()> {
         Ok(guard.deny.counts().asked == 1)
     })?;
     drop(first);
-    ensure!(
-        Command::new("/bin/kill")
-            .args(["-9", &waiting])
-            .status()?
-            .success(),
-        "kill"
-    );
     eventually("it is gone", Duration::from_secs(2), || {
         let gone = std::fs::read_to_string(format!("/proc/{waiting}/stat"));
         Ok(gone.map_or(true, |stat| stat.contains(") Z ")))
@@ -98,7 +77,7 @@ pub fn ends_while_it_waits() -> Result<()> {
 
 /// Two listeners on the same mounts: each is asked, and one that denies is enough.
 pub fn two_listeners() -> Result<()> {
-    let (mut allows, mut denies) = (Guard::start()?, Guard::start()?);
+    let (allows, denies) = (Guard::start()?, Guard::start()?);
     let mut apart = Apart::shell()?;
     allows.cover(&apart)?;
     denies.cover(&apart)?;
@@ -113,7 +92,7 @@ pub fn two_listeners() -> Result<()> {
 
 /// Dropped while execs wait and others come: all go on, and nothing is asked any more.
 pub fn dropped() -> Result<()> {
-    let mut guard = Guard::start()?;
+    let guard = Guard::start()?;
     let mut apart = Apart::shell()?;
     guard.cover(&apart)?;
     guard.docket.hold(true);
@@ -142,7 +121,7 @@ pub fn many_wait() -> Result<()> {
     std::fs::write(LIMIT, "4")?;
     let guard = Guard::start();
     std::fs::write(LIMIT, before)?;
-    let mut guard = guard?;
+    let guard = guard?;
     let mut apart = Apart::shell()?;
     guard.cover(&apart)?;
     guard.docket.condemn_children_of(apart.pid());
