@@ -42,10 +42,24 @@ impl Apart {
     /// # Errors
     /// No right to make a namespace.
     pub fn shell() -> Result<Self> {
-        Self::program(&["sh"])
+        Self::program(&["sh"])?.up()
     }
 
-    /// Any program.
+    /// Another shell in the same namespace; not a child of this one.
+    ///
+    /// # Errors
+    /// No such program.
+    pub fn shell_beside(&self) -> Result<Self> {
+        self.beside(&["sh"])?.up()
+    }
+
+    /// Waits for a shell's own exec, which would be asked about with those of its children.
+    fn up(mut self) -> Result<Self> {
+        self.does(":")?;
+        Ok(self)
+    }
+
+    /// Any program. It may not have been executed yet: let it say so.
     ///
     /// # Errors
     /// No right to make a namespace, or no such program.

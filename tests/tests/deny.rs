@@ -30,6 +30,10 @@ fn main() -> ExitCode {
     run(vec![
         trial("the_kernel_is_asked_what_it_can_say", asked),
         trial("node_sees_a_spawn_that_failed_and_no_exit", spawners::node),
+        trial(
+            "node_throws_where_it_is_told_eperm",
+            spawners::node_told_eperm,
+        ),
         trial("python_sees_a_spawn_that_failed", spawners::python),
         trial("a_shell_sees_a_command_that_cannot_start", spawners::shell),
         trial("others_on_the_same_mounts_pass", spawners::others),

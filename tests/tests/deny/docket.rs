@@ -1,6 +1,6 @@
 //! Who is condemned in a test, and a guard that knows it.
 
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
 use std::thread;
@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use guard_tests::{Apart, raw};
 use guard_userspace::kernel::deny::probe::probe;
-use guard_userspace::kernel::deny::{Covered, Deny, Judge, Verdict, Wanted};
+use guard_userspace::kernel::deny::{Covered, Deny, Judge, Refusal, Verdict, Wanted};
+use rustix::process::{Resource, Rlimit, setrlimit};
 
 /// Longest that a test may let execs wait, whatever goes wrong with it.
 const LONGEST: Duration = Duration::from_secs(4);
@@ -82,9 +83,14 @@ pub struct Guard {
 }
 
 impl Guard {
+    /// One that says what this kernel can.
     pub fn start() -> Result<Self> {
+        Self::saying(probe()?)
+    }
+
+    pub fn saying(refusal: Refusal) -> Result<Self> {
         let docket = Arc::new(Docket::default());
-        let (deny, started) = Deny::start(probe()?, docket.judge())?;
+        let (deny, started) = Deny::start(refusal, docket.judge())?;
         started.own_descriptors.context("descriptors of its own")?;
         started.urgent.context("SCHED_FIFO")?;
         Ok(Self { deny, docket })
@@ -110,14 +116,23 @@ impl Guard {
         does()?;
         Ok(self.deny.counts().asked - before)
     }
+
+    /// Whether an exec there is asked about.
+    pub fn asks(&self, apart: &mut Apart) -> Result<bool> {
+        Ok(self.asked(|| apart.does("/bin/true"))? > 0)
+    }
 }
 
-/// All descriptors that this process may still have.
-pub fn exhaust() -> Vec<OwnedFd> {
+/// All descriptors that this process may still have; not many, so that it takes no time.
+pub fn exhaust() -> Result<Vec<OwnedFd>> {
+    let few = Rlimit {
+        current: Some(256),
+        maximum: Some(256),
+    };
+    setrlimit(Resource::Nofile, few)?;
     let mut all = Vec::new();
     while let Ok(file) = std::fs::File::open("/dev/null") {
         all.push(file.into());
     }
-    debug_assert!(all.iter().all(|fd: &OwnedFd| fd.as_raw_fd() > 2));
-    all
+    Ok(all)
 }

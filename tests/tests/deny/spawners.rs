@@ -4,6 +4,8 @@ use anyhow::{Result, ensure};
 use guard_tests::Apart;
 use guard_tests::check::same;
 
+use guard_userspace::kernel::deny::Refusal;
+
 use crate::docket::Guard;
 
 const NODE: &str = r"
@@ -68,6 +70,24 @@ pub fn node() -> Result<()> {
     )
 }
 
+/// Where the kernel cannot say EAGAIN: Node throws what it otherwise reports. Who does not expect
+/// that dies of it.
+pub fn node_told_eperm() -> Result<()> {
+    let guard = Guard::saying(Refusal::Eperm)?;
+    let script = r"
+console.log('up');
+process.stdin.on('data', () => {
+  try { require('child_process').spawn('true'); } catch (e) { console.log(`thrown ${e.code}`); }
+});
+";
+    let mut apart = Apart::program(&["node", "-e", script])?;
+    same("it runs", apart.hear()?.as_str(), "up")?;
+    guard.cover(&apart)?;
+    guard.docket.condemn_children_of(apart.pid());
+    apart.say("go")?;
+    same("denied", apart.hear()?.as_str(), "thrown EPERM")
+}
+
 pub fn python() -> Result<()> {
     check(
         &["python3", "-c", PYTHON],
@@ -98,7 +118,7 @@ pub fn shell() -> Result<()> {
 pub fn others() -> Result<()> {
     let guard = Guard::start()?;
     let mut apart = Apart::shell()?;
-    let mut other = apart.beside(&["sh"])?;
+    let mut other = apart.shell_beside()?;
     guard.cover(&apart)?;
     guard.docket.condemn_children_of(apart.pid());
     for _ in 0..20 {
