@@ -64,6 +64,7 @@ fn main() -> ExitCode {
         ),
         trial("two_listeners_on_one_mount", targets::two_listeners),
         trial("dropped_all_go_on", targets::dropped),
+        trial("its_threads_take_no_signals", targets::no_signals),
         trial("more_wait_than_a_queue_holds", targets::many_wait),
         trial("a_stopped_agent_stops_nobody", hangs::stopped),
         trial(

@@ -4,9 +4,8 @@
 //! process waits for the answer. So whoever marks a mount must live and answer:
 //!
 //! - [`probe`] finds out what this kernel can be told, by an exec of its own;
-//! - [`marks`] asks about what the targets' members see, near the limits alone; [`keeper`] is its
-//!   thread;
-//! - [`answer`] is the thread that answers; it waits for nobody;
+//! - `marks` asks about what the targets' members see, near the limits alone; `keeper` is its thread;
+//! - `answer` is the thread that answers; it waits for nobody;
 //! - [`heart`] is what the guardian watches: a thread that hangs for a second ends with its process,
 //!   and the kernel lets all go on.
 //!
@@ -54,7 +53,7 @@ pub enum Verdict {
 /// What a denied exec says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// EAGAIN: a failed spawn to everyone. 6.12 cannot say that, 6.18 can.
+    /// EAGAIN: a failed spawn to everyone. 6.12 cannot say that, 6.16 can.
     Eagain,
     /// EPERM: Node throws it instead of reporting it.
     Eperm,
@@ -149,7 +148,7 @@ pub enum DenyError {
     #[error("cannot ask about {path}: {1}", path = .0.display())]
     File(PathBuf, #[source] io::Error),
     /// The thread that marks is still at it.
-    #[error("finding the mounts takes long: does a filesystem hang? It goes on")]
+    #[error("finding the mounts takes long: does a filesystem hang? Asked again at the next round")]
     Late,
 }
 
@@ -189,7 +188,7 @@ impl Deny {
     ///
     /// # Errors
     /// [`DenyError::LetGo`] or [`DenyError::Heart`]: nothing new is marked.
-    /// [`DenyError::Late`]: it will be.
+    /// [`DenyError::Late`]: say it again.
     pub fn cover(&self, wanted: Vec<Wanted>) -> Result<Covered, DenyError> {
         self.keeper.does(Task::Cover(wanted))
     }

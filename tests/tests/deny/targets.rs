@@ -137,3 +137,27 @@ pub fn many_wait() -> Result<()> {
         (40, 0),
     )
 }
+
+/// The process's signals are for threads that have the process's descriptors.
+pub fn no_signals() -> Result<()> {
+    let guard = Guard::start()?;
+    let mut seen = 0;
+    for thread in std::fs::read_dir("/proc/self/task")?.flatten() {
+        let status = std::fs::read_to_string(thread.path().join("status"))?;
+        if status.starts_with("Name:\tguard-") {
+            seen += 1;
+            let blocked = status
+                .lines()
+                .find_map(|line| line.strip_prefix("SigBlk:\t"));
+            let mask = u64::from_str_radix(blocked.unwrap_or_default(), 16)?;
+            // SIGINT, SIGTERM, SIGHUP: the bit of signal n is n - 1.
+            ensure!(
+                [2, 15, 1].iter().all(|n| mask >> (n - 1) & 1 == 1),
+                "{status}"
+            );
+        }
+    }
+    same("threads", seen, 2)?;
+    drop(guard);
+    Ok(())
+}

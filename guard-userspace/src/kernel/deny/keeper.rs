@@ -8,9 +8,13 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
+use std::sync::mpsc::{
+    Receiver, RecvTimeoutError, SyncSender, TrySendError, channel, sync_channel,
+};
 use std::thread::Builder;
 use std::time::Duration;
+
+use nix::sys::signal::SigSet;
 
 use super::answer::{Answerer, STACK};
 use super::group::Group;
@@ -19,8 +23,11 @@ use super::question::Answer;
 use super::shared::Shared;
 use super::{Covered, DenyError, Judge, Started, Wanted, descriptors};
 
-/// Longest that the agent waits for marks. What takes longer is carried out all the same.
+/// Longest that the agent waits for marks. What was begun is carried out all the same.
 const LONGEST: Duration = Duration::from_millis(500);
+
+/// Tasks that wait while one is carried out. Who has one more says it again later.
+const WAITING: usize = 1;
 
 /// Longest that it waits for the end.
 const END: Duration = Duration::from_secs(1);
@@ -41,7 +48,7 @@ type Outcome = Result<Covered, DenyError>;
 /// The running thread. Dropped, nothing is marked, who has asked is answered, and the group closed.
 #[derive(Debug)]
 pub struct Keeper {
-    tasks: Option<Sender<(Task, SyncSender<Outcome>)>>,
+    tasks: Option<SyncSender<(Task, SyncSender<Outcome>)>>,
     ended: Receiver<()>,
 }
 
@@ -55,7 +62,7 @@ impl Keeper {
         refusal: Answer,
         judge: Arc<Judge>,
     ) -> io::Result<(Self, Started)> {
-        let (tasks, work) = channel();
+        let (tasks, work) = sync_channel(WAITING);
         let (ending, ended) = channel();
         let (started, starts) = sync_channel(1);
         let thread = Builder::new().name("guard-marks".to_owned());
@@ -76,12 +83,13 @@ impl Keeper {
     /// As [`super::Deny::cover`].
     pub fn does(&self, task: Task) -> Outcome {
         let (done, outcome) = sync_channel(1);
-        let sent = self
-            .tasks
-            .as_ref()
-            .is_some_and(|tasks| tasks.send((task, done)).is_ok());
-        if !sent {
+        let Some(tasks) = &self.tasks else {
             return Err(DenyError::LetGo);
+        };
+        match tasks.try_send((task, done)) {
+            Ok(()) => {}
+            Err(TrySendError::Full(_)) => return Err(DenyError::Late),
+            Err(TrySendError::Disconnected(_)) => return Err(DenyError::LetGo),
         }
         match outcome.recv_timeout(LONGEST) {
             Ok(outcome) => outcome,
@@ -106,6 +114,9 @@ fn run(
     started: &SyncSender<io::Result<Started>>,
     work: &Receiver<(Task, SyncSender<Outcome>)>,
 ) {
+    // A signal's handler writes to a descriptor of the process, whose number means another file in
+    // this table. The thread that answers inherits the mask.
+    let _ = SigSet::all().thread_block();
     let mut keep = judge.descriptors.clone();
     keep.push(shared.heart.as_fd().as_raw_fd());
     let own_descriptors = descriptors::leave_the_process(&keep);

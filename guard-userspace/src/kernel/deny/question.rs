@@ -17,7 +17,7 @@ use rustix::io::Errno;
 pub enum Answer {
     /// It goes on.
     Allow,
-    /// It fails with EAGAIN: "try again later". 6.12 cannot say that, 6.18 can.
+    /// It fails with EAGAIN: "try again later". 6.12 cannot say that, 6.16 can.
     Eagain,
     /// It fails with EPERM: what any kernel says.
     Eperm,
