@@ -228,13 +228,13 @@ impl Guard {
     /// The agent ends: what is not yet told is told, and every target is said to be let go.
     pub fn end(&mut self) {
         let now = clock::now();
-        let up: Vec<_> = self
+        let all: Vec<_> = self
             .places
             .iter()
-            .filter(|(_, place)| place.up.is_some())
-            .map(|(id, _)| id)
+            .map(|(id, place)| (id, place.up.is_some()))
             .collect();
-        for id in up {
+        // One that is gone may have been gone for less than a second.
+        for (id, up) in all {
             let counts = self.kernel.tables.counters(id.0);
             let gate = self.kernel.tables.gate(id.0);
             let told = self
@@ -251,8 +251,10 @@ impl Guard {
                 };
                 self.step(now, id, kind);
             }
-            let why = "the agent ends, and the gate with it".to_owned();
-            self.step(now, id, InputKind::Down { why });
+            if up {
+                let why = "the agent ends, and the gate with it".to_owned();
+                self.step(now, id, InputKind::Down { why });
+            }
         }
     }
 }

@@ -9,7 +9,7 @@ use guard_tests::docker::gateway::Gateway;
 use guard_tests::docker::storm::{self, Course};
 use guard_tests::witness::Counts;
 
-use crate::scene::{Guard, OnStage, SOON};
+use crate::scene::{Guard, OnStage, SOON, Seen, logged};
 use crate::table::{self, Row};
 
 const SESSIONS: usize = 20;
@@ -77,10 +77,21 @@ pub fn observed() -> Result<()> {
         gateway.container.tasks()?,
     )?;
     keep_row("watched only", course, counts, &gateway, &parent)?;
+    ends_with_all_logged(guard, gateway)
+}
+
+/// The container goes, the agent ends at once: the log's lines still add up to what was counted.
+fn ends_with_all_logged(guard: Guard, gateway: Gateway) -> Result<()> {
     drop(gateway);
     let gone = || Ok(guard.seen("gateway").is_ok_and(|seen| seen.live == 0));
     eventually("all counted out again", SOON, gone)?;
-    guard.agent.stop_cleanly().map(drop)
+    let counted = guard.seen("gateway")?.since(&Seen::default());
+    let events = guard.agent.stop_cleanly()?;
+    same(
+        "spawns, threads, execs and exits in the log",
+        logged(&events, "gateway"),
+        counted,
+    )
 }
 
 pub fn capped() -> Result<()> {
@@ -105,8 +116,7 @@ pub fn capped() -> Result<()> {
     answered(&gateway, &course)?;
     guard.agrees("gateway", &witness)?;
     keep_row("guard, 41 processes", course, counts, &gateway, &parent)?;
-    drop(gateway);
-    guard.agent.stop_cleanly().map(drop)
+    ends_with_all_logged(guard, gateway)
 }
 
 /// No guard: what Docker's own limit does with the same storm. Nothing is asked of it but that it

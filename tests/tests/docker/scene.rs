@@ -151,6 +151,18 @@ impl Guard {
     }
 }
 
+/// The sums of a target's `spawn_rate` lines: spawns, threads, execs, exits.
+pub fn logged(events: &[Value], target: &str) -> (u64, u64, u64, u64) {
+    let lines = events
+        .iter()
+        .filter(|line| line["event"] == "spawn_rate" && line["target"] == target);
+    let of = |field: &str| {
+        let each = lines.clone().filter_map(|line| line[field].as_u64());
+        each.sum()
+    };
+    (of("spawns"), of("threads"), of("execs"), of("exits"))
+}
+
 /// What both the guard and the witness count.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Seen {
