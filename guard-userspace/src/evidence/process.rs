@@ -1,6 +1,6 @@
 //! One process, as /proc shows it at one moment.
 
-use procfs::process::{ProcState, Process};
+use procfs::process::{ProcState, Process, Stat, StatFlags};
 use std::path::{Path, PathBuf};
 
 /// A process that lives.
@@ -8,24 +8,36 @@ use std::path::{Path, PathBuf};
 pub struct Seen {
     /// Its start in nanoseconds of CLOCK_BOOTTIME, rounded down to the clock tick.
     pub start_ns: u64,
-    /// Its tasks, without a leader that has ended before them.
+    /// Its tasks, without those that are ending.
     pub tasks: u64,
 }
 
-/// What /proc says of `pid` (a thread-group id); `None`: no such process, or all of it has ended.
+/// What /proc says of `pid` (a thread-group id); `None`: no such process, or all of it is ending.
+///
+/// A task that has begun to end does not count. It is still there, and not a zombie, for some time
+/// after its end was told (sched_process_exit comes before exit_notify() in do_exit(), kernel/exit.c):
+/// whoever took it for alive then would wait for an end that never comes (6.12, adoption in a storm).
+/// PF_EXITING is set before its end is told, so without it that is still to come.
 #[must_use]
 pub fn look(pid: u32) -> Option<Seen> {
-    let stat = process(pid)?.stat().ok()?;
-    let ended = matches!(stat.state(), Ok(ProcState::Zombie | ProcState::Dead));
-    let tasks = u64::try_from(stat.num_threads)
-        .ok()?
-        .checked_sub(u64::from(ended))
+    let process = process(pid)?;
+    let started = process.stat().ok()?.starttime;
+    let tasks = process.tasks().ok()?.flatten();
+    let living = tasks.filter(|task| task.stat().is_ok_and(|stat| is_living(&stat)));
+    let tasks = u64::try_from(living.count())
+        .ok()
         .filter(|tasks| *tasks > 0)?;
     let ns_per_tick = 1_000_000_000_u64.checked_div(rustix::param::clock_ticks_per_second())?;
     Some(Seen {
-        start_ns: stat.starttime.checked_mul(ns_per_tick)?,
+        start_ns: started.checked_mul(ns_per_tick)?,
         tasks,
     })
+}
+
+fn is_living(stat: &Stat) -> bool {
+    let ended = matches!(stat.state(), Ok(ProcState::Zombie | ProcState::Dead));
+    let flags = StatFlags::from_bits_truncate(stat.flags);
+    !ended && !flags.contains(StatFlags::PF_EXITING)
 }
 
 /// The process's cgroup in the v2 hierarchy, as a path below its mount.

@@ -120,6 +120,8 @@ impl Kernel {
         if !self.control(Control::Adopt, slot, args)? {
             return Ok(None);
         }
+        // One that began to end meanwhile may have told its end before it had an entry. Forgetting it
+        // counts that end, unless it was counted: the entry is marked dead once.
         let is_there = process::look(pid).is_some_and(|now| now.start_ns == start)
             && process::cgroup(pid).is_some_and(|at| at.starts_with(below));
         if is_there {
