@@ -16,12 +16,16 @@ use guard_common::abi::Control;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 /// Listings until a target that changes all the time counts as listed: what appears after the
 /// first of them was forked, moved or executed under the kernel side's eyes.
 const ROUNDS: usize = 20;
 /// Looks at a task count that does not stand still.
 const LOOKS: usize = 5;
+/// Between two of them: longer than a task takes to end, unless it is preempted in the middle.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(5);
 /// Passes over a target that is let go of: children of what left are no members any more.
 const PASSES: usize = 20;
 
@@ -141,15 +145,17 @@ impl Kernel {
             };
             for _ in 0..LOOKS {
                 let Some(first) = look() else { break };
-                if look() != Some(first) {
-                    continue;
-                }
                 let (counted, there) = first;
                 let missing = there.wrapping_sub(counted.cast_unsigned());
-                if missing != 0 {
-                    self.control(Control::Mend, slot, [u64::from(pid), missing, 0])?;
+                if missing == 0 {
+                    break;
                 }
-                break;
+                // One that is just ending is off one side's count and not yet off the other's.
+                thread::sleep(BETWEEN_LOOKS);
+                if look() == Some(first) {
+                    self.control(Control::Mend, slot, [u64::from(pid), missing, 0])?;
+                    break;
+                }
             }
         }
         Ok(())
