@@ -227,6 +227,7 @@ impl Guard {
 
     /// The agent ends: what is not yet told is told, and every target is said to be let go.
     pub fn end(&mut self) {
+        crate::kernel::canary::clear_away(&self.v2_mount);
         let now = clock::now();
         let all: Vec<_> = self
             .places

@@ -167,15 +167,24 @@ impl Stage {
         if let Err(error) = kernel.tables.untag(id) {
             tracing::debug!(%error, "the canary's cgroup");
         }
-        // Only the canary was ever in it.
-        let _ = fs::write(dir.join("cgroup.kill"), "1");
-        let until = std::time::Instant::now() + BURIAL;
-        while let Err(error) = fs::remove_dir(&dir) {
-            if error.kind() == io::ErrorKind::NotFound || std::time::Instant::now() > until {
-                break;
-            }
-            thread::sleep(Duration::from_millis(1));
+        clear(&dir);
+    }
+}
+
+/// Takes a canary's cgroup away that may still be out: the agent ends, and does not wait for its word.
+pub fn clear_away(v2_mount: &Path) {
+    clear(&v2_mount.join(CGROUP));
+}
+
+/// Ends what is in the canary's cgroup, where only the canary ever was, and removes it.
+fn clear(dir: &Path) {
+    let _ = fs::write(dir.join("cgroup.kill"), "1");
+    let until = std::time::Instant::now() + BURIAL;
+    while let Err(error) = fs::remove_dir(dir) {
+        if error.kind() == io::ErrorKind::NotFound || std::time::Instant::now() > until {
+            break;
         }
+        thread::sleep(Duration::from_millis(1));
     }
 }
 
