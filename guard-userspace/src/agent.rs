@@ -13,7 +13,7 @@ mod survive;
 
 use crate::cli::args::LogFormat;
 use crate::cli::{Code, Failure};
-use crate::config::{Config, TargetSource};
+use crate::config::Config;
 use crate::evidence::cgroup::cgroup_v2_mount;
 use crate::evidence::process;
 use crate::kernel::Kernel;
@@ -59,13 +59,13 @@ pub fn run(config: Config, options: Options) -> Result<(), Failure> {
         return Err(Failure::new(Code::KernelLacks, error));
     }
     let v2_mount = cgroup_v2_mount().map_err(|error| Failure::new(Code::KernelLacks, error))?;
-    let asks_docker =
-        |target: &crate::config::TargetConfig| !matches!(target.source, TargetSource::Cgroup(_));
+    let mut targets = config.targets.iter();
+    let asks_docker = targets.any(|target| target.source.is_container());
     let endpoint = match Endpoint::from_env() {
-        Err(error) if config.targets.iter().any(asks_docker) => {
-            return Err(Failure::new(Code::Usage, error));
-        }
-        endpoint => endpoint.ok(),
+        Ok(endpoint) => endpoint,
+        Err(error) if asks_docker => return Err(Failure::new(Code::Usage, error)),
+        // Nobody asks there.
+        Err(_) => Endpoint::default(),
     };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
@@ -98,7 +98,7 @@ pub fn run(config: Config, options: Options) -> Result<(), Failure> {
     let follow = Follow {
         guard,
         reader,
-        endpoint: endpoint.unwrap_or_default(),
+        endpoint,
         signals,
     };
     runtime.block_on(follow.until_told(&options.socket, &log));

@@ -151,6 +151,14 @@ pub enum TargetSource {
     Cgroup(PathBuf),
 }
 
+impl TargetSource {
+    /// Whether it is found through Docker: by name, by id or by label.
+    #[must_use]
+    pub const fn is_container(&self) -> bool {
+        !matches!(self, Self::Cgroup(_))
+    }
+}
+
 /// A set of values to begin with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

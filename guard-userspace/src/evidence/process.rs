@@ -27,11 +27,16 @@ pub fn look(pid: u32) -> Option<Seen> {
     let tasks = u64::try_from(living.count())
         .ok()
         .filter(|tasks| *tasks > 0)?;
-    let ns_per_tick = 1_000_000_000_u64.checked_div(rustix::param::clock_ticks_per_second())?;
     Some(Seen {
-        start_ns: started.checked_mul(ns_per_tick)?,
+        start_ns: started.checked_mul(ns_per_tick())?,
         tasks,
     })
+}
+
+/// Nanoseconds in a clock tick, in which /proc tells times.
+#[must_use]
+pub fn ns_per_tick() -> u64 {
+    1_000_000_000 / rustix::param::clock_ticks_per_second().max(1)
 }
 
 fn is_living(stat: &Stat) -> bool {

@@ -1,6 +1,7 @@
 //! Bytes of the ring buffer → events. What cannot be read is an error and is counted; nothing of
 //! it goes further. Command lines are masked here, before anything else sees them.
 
+use crate::evidence::process::ns_per_tick;
 use crate::mask;
 use crate::model::input::{BreachVerdict, Limit};
 use crate::model::{CgroupId, InputKind, ProcessKey};
@@ -200,11 +201,7 @@ fn command(line: &[u8]) -> String {
 
 /// Nanoseconds in the clock ticks of /proc, which the kernel rounds down too.
 fn ticks(ns: u64) -> u64 {
-    let per_second = rustix::param::clock_ticks_per_second();
-    1_000_000_000_u64
-        .checked_div(per_second)
-        .and_then(|ns_per_tick| ns.checked_div(ns_per_tick))
-        .unwrap_or(0)
+    ns.checked_div(ns_per_tick()).unwrap_or(0)
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The limits a target should have.
 
 use crate::config::checked::STARTUP_WINDOW;
-use crate::config::{Mode, Rung, TargetConfig, TargetSource};
+use crate::config::{Mode, Rung, TargetConfig};
 use crate::model::{Action, Reason, Stamp};
 use crate::state::TargetState;
 use crate::state::target::Proof;
@@ -53,7 +53,7 @@ pub fn mode_for(proof: &Proof, config: &TargetConfig, mode: Mode) -> GateMode {
 #[must_use]
 pub fn limits(config: &TargetConfig, mode: GateMode) -> GateLimits {
     let gate = &config.gate;
-    let starts = !matches!(config.source, TargetSource::Cgroup(_));
+    let starts = config.source.is_container();
     let window_ns = u64::try_from(STARTUP_WINDOW.as_nanos()).unwrap_or(u64::MAX);
     GateLimits {
         max_processes: gate.max_processes.processes(),

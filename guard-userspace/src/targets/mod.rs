@@ -145,10 +145,7 @@ impl Watch {
                 ));
             }
         }
-        if wanted
-            .iter()
-            .any(|one| !matches!(one.source, TargetSource::Cgroup(_)))
-        {
+        if wanted.iter().any(|one| one.source.is_container()) {
             tokio::spawn(docker::follow(wanted, endpoint, v2_mount, bounds, tx));
         }
         rx

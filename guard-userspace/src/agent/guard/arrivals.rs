@@ -96,8 +96,8 @@ impl Guard {
     /// Containers of which Docker has not said anything yet wait for it too.
     fn wait_for_docker(&self) {
         for (_, place) in self.places.iter() {
-            let is_container = !matches!(place.config.source, TargetSource::Cgroup(_));
-            if is_container && place.up.is_none() && place.expected.is_none() {
+            if place.config.source.is_container() && place.up.is_none() && place.expected.is_none()
+            {
                 waiting(&place.config.name, "Docker cannot be asked for it");
             }
         }
@@ -125,7 +125,7 @@ impl Guard {
     /// A container that is no target any more, or not yet. A cgroup's path stays expected.
     fn forget_container(&mut self, id: TargetId) {
         let place = self.places.get(id);
-        if place.is_some_and(|place| !matches!(place.config.source, TargetSource::Cgroup(_))) {
+        if place.is_some_and(|place| place.config.source.is_container()) {
             self.expect(id, None);
         }
     }
