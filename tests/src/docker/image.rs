@@ -54,6 +54,9 @@ pub fn ensure(docker: &Docker, store: &Path) -> Result<String> {
     packages(&root)?;
     import(docker, store, &root, &name)?;
     fs::remove_dir_all(&root).with_context(|| format!("cannot remove {}", root.display()))?;
+    // dockerd writes each change of a container to disk and answers nothing meanwhile: behind some
+    // hundred megabytes of ours, for longer than the guard waits.
+    rustix::fs::sync();
     Ok(name)
 }
 

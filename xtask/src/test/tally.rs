@@ -18,7 +18,12 @@ pub struct Tally {
     results: u64,
     /// The sum of their `ignored`.
     ignored: u64,
+    /// A failed test whose account has begun (`---- name ----`), and how many lines of it are read.
+    account: Option<(String, usize)>,
 }
+
+/// Lines of a failed test's account that the closing table repeats.
+const ACCOUNT_LINES: usize = 3;
 
 impl Tally {
     /// One check of ours that held.
@@ -49,6 +54,41 @@ impl Tally {
             .and_then(|rest| rest.strip_suffix(" ... FAILED"))
         {
             self.failures.push(name.trim().to_owned());
+        } else {
+            self.account(&line);
+        }
+    }
+
+    /// Puts the beginning of a failed test's account behind its name.
+    fn account(&mut self, line: &str) {
+        if let Some(name) = line
+            .strip_prefix("---- ")
+            .and_then(|rest| rest.strip_suffix(" ----"))
+        {
+            let name = name.strip_suffix(" stdout").unwrap_or(name).trim();
+            self.account = Some((name.to_owned(), 0));
+            return;
+        }
+        let Some((name, lines)) = &mut self.account else {
+            return;
+        };
+        if *lines == ACCOUNT_LINES || (line.trim().is_empty() && *lines > 0) {
+            self.account = None;
+            return;
+        }
+        if line.trim().is_empty() {
+            return;
+        }
+        *lines += 1;
+        let first = format!("{name}: ");
+        if let Some(failure) = self
+            .failures
+            .iter_mut()
+            .find(|failure| *failure == name || failure.starts_with(&first))
+        {
+            let between = if *lines == 1 { ": " } else { " " };
+            failure.push_str(between);
+            failure.push_str(line.trim());
         }
     }
 
@@ -174,6 +214,19 @@ mod tests {
             assert_eq!(tally.skipped, ["b: slow"]);
             assert_eq!(tally.failures, ["c"]);
         }
+    }
+
+    #[test]
+    fn a_failure_is_said_with_its_reason() {
+        let mimic = "test a ... FAILED\ntest b ... FAILED\n\nfailures:\n\n---- a ----\nnot gone\n\n\
+                     ---- b ----\n1\n2\n3\n4\n\nfailures:\n    a\n    b\n";
+        assert_eq!(tally(mimic).failures, ["a: not gone", "b: 1 2 3"]);
+        let libtest =
+            "test a ... FAILED\n---- a stdout ----\n\nthread 'a' panicked at x.rs:1:\nno\n";
+        assert_eq!(
+            tally(libtest).failures,
+            ["a: thread 'a' panicked at x.rs:1: no"]
+        );
     }
 
     #[test]
