@@ -1,7 +1,7 @@
 //! Sizes and names that both sides of the kernel boundary must agree on.
 
 /// Version of every layout in this crate. A record that carries another is refused.
-pub const LAYOUT_VERSION: u16 = 1;
+pub const LAYOUT_VERSION: u16 = 2;
 
 /// Targets that can be guarded at once; the last slot is the canary's.
 pub const MAX_TARGETS: u32 = 512;
@@ -46,15 +46,17 @@ pub const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 
 /// What an agent asks of the `control` program, by BPF_PROG_TEST_RUN.
 ///
-/// Arguments travel in the raw tracepoint's context: `[op, slot, a, b, c]`.
+/// Arguments travel in the raw tracepoint's context: `[op, slot, a, b, c, d]`. A process is named
+/// by pid and start, since a pid alone may be another's by then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u64)]
 pub enum Control {
-    /// Count a process that is in the target already: pid, tasks, start (ns of CLOCK_BOOTTIME).
+    /// Count a process that is in the target already: pid, start (ns of CLOCK_BOOTTIME), tasks, its
+    /// place ([`crate::tree::force::Post::pack`]).
     Adopt = 1,
     /// Forget an adopted process that died before it could be counted: pid, start.
     Forget = 2,
-    /// Mend an adopted process's task count: pid, tasks to add (two's complement).
+    /// Mend an adopted process's task count: pid, start, tasks to add (two's complement).
     Mend = 3,
     /// Write the sample of a second that has passed in silence.
     Flush = 4,
@@ -62,4 +64,14 @@ pub enum Control {
     Started = 5,
     /// Let go of a process that stays where it is, since that is no target any more: pid, start.
     Release = 6,
+    /// Move a process to another place: pid, start, place.
+    Move = 7,
+    /// A process of the spine is a wrapper or a gateway: pid, start, [`crate::tree::Role`].
+    Spine = 8,
+    /// A process in a tree is a gateway: pid, start.
+    Protect = 9,
+    /// Raise a tree's reservation: tree, peak, room below which that may be.
+    Raise = 10,
+    /// A tree gives back what it does not use but one: tree, least size for that.
+    Settle = 11,
 }

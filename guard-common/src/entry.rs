@@ -16,14 +16,12 @@ pub struct ProcessEntry {
     pub flags: u64,
     /// Start in nanoseconds of CLOCK_BOOTTIME: with the pid it names the process for ever.
     pub start_ns: u64,
+    /// What it is and whose slot it has: [`crate::tree::Place`].
+    pub place: u64,
     /// The target's slot.
     pub slot: u32,
     /// Thread-group id of the parent at the fork; 0 for what entered from outside.
     pub parent: u32,
-    /// Thread-group id of the tree's root; 0 until trees are known.
-    pub tree: u32,
-    /// Cgroup role and spare bits, 0 until roles are known.
-    pub role: u32,
 }
 
 /// A tree, or an entry from outside with its descendants, keyed by an id that no other ever had.
@@ -51,4 +49,10 @@ pub mod flag {
     pub const KILLED: u64 = 2;
     /// Entered from outside (attach, CLONE_INTO_CGROUP) or was there at arming.
     pub const ENTERED: u64 = 4;
+    /// The first process of its tree.
+    pub const ROOT: u64 = 8;
+    /// It has executed a program since it was born or entered.
+    pub const EXECED: u64 = 16;
+    /// It has executed a second one.
+    pub const EXECED_AGAIN: u64 = 32;
 }

@@ -18,4 +18,4 @@ pub mod tree;
 pub mod word;
 
 pub use entry::{ProcessEntry, TreeEntry};
-pub use limits::{GateLimits, GateMode, GateState, TargetCounters};
+pub use limits::{GateLimits, GateMode, GateState, TargetCounters, TargetKind};

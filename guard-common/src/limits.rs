@@ -1,6 +1,7 @@
 //! What is counted and what is allowed, one value of each per target.
 
 use crate::bucket::Shape;
+use crate::tree::Terms;
 use bytemuck::{Pod, Zeroable};
 
 /// How the gate refuses, as the agent sets it for a target.
@@ -38,6 +39,16 @@ impl GateMode {
     }
 }
 
+/// What a target is, which says what a process is that enters it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum TargetKind {
+    /// A cgroup: whoever enters is the root of a tree.
+    Cgroup = 0,
+    /// A container: the first to enter is its spine, the others are guests.
+    Container = 1,
+}
+
 /// Limits of one target, written by the agent alone.
 ///
 /// The kernel copies it word by word, so a reader may see old and new words beside each other for
@@ -57,10 +68,18 @@ pub struct GateLimits {
     pub startup_burst: u64,
     /// Length of the start-up window; 0: none.
     pub startup_ns: u64,
+    /// Slots below `max_processes` that only wrappers may take.
+    pub reserve: u64,
+    /// Slots that a root asks for; at least 1.
+    pub tree_processes: u64,
+    /// Tokens that a root asks for.
+    pub tree_spawns: u64,
+    /// Most processes of one entry from outside.
+    pub guest_processes: u64,
     /// A [`GateMode`].
     pub mode: u32,
-    /// Padding, 0.
-    pub reserved: u32,
+    /// A [`TargetKind`].
+    pub kind: u32,
 }
 
 impl GateLimits {
@@ -72,9 +91,26 @@ impl GateLimits {
         startup_token_ns: 0,
         startup_burst: 0,
         startup_ns: 0,
+        reserve: 0,
+        tree_processes: 1,
+        tree_spawns: 1,
+        guest_processes: u64::MAX,
         mode: GateMode::Observe as u32,
-        reserved: 0,
+        kind: TargetKind::Cgroup as u32,
     };
+
+    /// What the gate allows.
+    #[inline(always)]
+    #[must_use]
+    pub const fn terms(&self) -> Terms {
+        Terms {
+            max_processes: self.max_processes,
+            reserve: self.reserve,
+            tree_processes: self.tree_processes,
+            tree_spawns: self.tree_spawns,
+            guest_processes: self.guest_processes,
+        }
+    }
 
     /// The bucket in force at `now_ns`, for a container that started at `started_ns` (0: it did
     /// not start under the guard).
@@ -120,13 +156,13 @@ pub struct GateState {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
 pub struct TargetCounters {
-    /// Processes alive, without condemned ones. Zombies are not alive.
+    /// Processes alive, without guests and condemned ones. Zombies are not alive.
     pub live: u64,
-    /// Processes of guests; 0 until guests are told apart.
+    /// Processes alive that came from outside, or descend from one that did.
     pub guests: u64,
     /// Tasks (threads) alive, those of condemned processes too.
     pub tasks: u64,
-    /// Trees alive; 0 until trees are known.
+    /// Trees alive.
     pub trees: u64,
     /// Forks that made a process, condemned ones too.
     pub spawns: u64,

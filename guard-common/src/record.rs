@@ -79,6 +79,8 @@ pub mod limit {
     pub const TOKENS: u32 = 2;
     /// The process table is full, or its words were contended.
     pub const TABLE: u32 = 3;
+    /// No room in the budget of an entry from outside.
+    pub const GUESTS: u32 = 4;
 }
 
 /// Values of [`Breach::verdict`].
@@ -91,7 +93,8 @@ pub mod verdict {
     pub const OBSERVED: u32 = 3;
 }
 
-/// Something happened to a watched process. Sampled under load.
+/// Something happened to a watched process. Sampled under load, but never where it tells a role or
+/// a family: a root, the spine, what entered.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
 pub struct Process {
@@ -99,6 +102,8 @@ pub struct Process {
     pub header: Header,
     /// Start of the process in ns of CLOCK_BOOTTIME.
     pub start_ns: u64,
+    /// What it is and whose slot it has: [`crate::tree::Place`].
+    pub place: u64,
     /// One of [`what`].
     pub what: u32,
     /// Thread-group id.

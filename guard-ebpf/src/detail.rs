@@ -5,7 +5,9 @@ use crate::{count, gate_word, task};
 use core::mem::MaybeUninit;
 use guard_common::ProcessEntry;
 use guard_common::abi::{ARGS_MAX, BREACH_EVERY_NS, DETAIL_PER_SECOND, LAYOUT_VERSION};
+use guard_common::entry::flag;
 use guard_common::record::{Breach, Cgroup, Header, Process, kind, what};
+use guard_common::tree::{Place, Role};
 use guard_common::word::Word;
 
 /// No wake-up: the reader looks ten times a second anyway, and a wake-up costs 9 µs.
@@ -72,6 +74,7 @@ fn head(target: Target, event: &Event, entry: &ProcessEntry) -> Process {
     Process {
         header: header(target, kind::PROCESS),
         start_ns: entry.start_ns,
+        place: entry.place,
         what: event.what,
         pid: event.pid,
         parent: entry.parent,
@@ -82,10 +85,19 @@ fn head(target: Target, event: &Event, entry: &ProcessEntry) -> Process {
     }
 }
 
+/// Whether a process's records are never sampled away, since roles, families and excess come from
+/// them: of the spine, of roots, and of what entered. Of their execs the first two: a program that
+/// does nothing but execute itself must not fill the ring.
+#[inline(always)]
+fn matters(entry: &ProcessEntry) -> bool {
+    let spine = matches!(Place(entry.place).role(), Role::Wrapper | Role::Gateway);
+    spine || entry.flags & (flag::ROOT | flag::ENTERED) != 0
+}
+
 /// A spawn, exit, entry or leaving.
 #[inline(always)]
 pub fn process(target: Target, event: &Event, entry: &ProcessEntry) {
-    if !admitted(target) {
+    if !matters(entry) && !admitted(target) {
         return;
     }
     let record = head(target, event, entry);
@@ -98,7 +110,19 @@ pub fn process(target: Target, event: &Event, entry: &ProcessEntry) {
 /// An exec of the current process, with its command line.
 #[inline(always)]
 pub fn exec(target: Target, pid: u32, entry: Ref<ProcessEntry>) {
-    if !admitted(target) {
+    let flags = entry.flags();
+    let before = flags.load();
+    let again = before & flag::EXECED_AGAIN != 0;
+    if !again {
+        let now = if before & flag::EXECED == 0 {
+            flag::EXECED
+        } else {
+            flag::EXECED_AGAIN
+        };
+        // Lost beside a sentence that is being executed, which ends it anyway.
+        let _ = flags.compare_exchange(before, before | now);
+    }
+    if (again || !matters(entry.get())) && !admitted(target) {
         return;
     }
     let record = head(

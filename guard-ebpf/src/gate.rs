@@ -1,20 +1,12 @@
 //! The gate: asks the cap and the bucket, and says what became of a spawn.
 
 use crate::maps::{self, Target};
-use crate::{count, detail, gate_word, task};
+use crate::{count, detail, task, trees};
+use guard_common::GateMode;
 use guard_common::abi::MAX_PROCESSES;
 use guard_common::record::limit;
-use guard_common::word::{Taken, Word};
-use guard_common::{GateMode, bucket, slots};
-
-/// What a spawn was given.
-#[derive(Clone, Copy)]
-pub enum Answer {
-    /// One slot, and this many nanoseconds of bucket.
-    Granted(u64),
-    /// Nothing: it met this limit ([`limit`]).
-    Refused(u32),
-}
+use guard_common::tree::{Grant, Place, Role};
+use guard_common::word::Word;
 
 /// Whether the target's limits are in force in `mode`.
 #[inline(always)]
@@ -22,64 +14,52 @@ pub fn mode_is(target: Target, mode: GateMode) -> bool {
     target.limits.get().mode == mode as u32
 }
 
-/// Asks for one slot and one token, both or none.
+/// The current process forks: asks for a place for its child.
+///
+/// # Errors
+/// The limit it met ([`limit`]), or [`trees::HAS_LEFT`].
 #[inline(always)]
-pub fn ask(target: Target) -> Answer {
-    let limits = target.limits.get();
+pub fn ask(target: Target) -> Result<Grant, u32> {
     if maps::watched().is_none_or(|n| n.load() >= u64::from(MAX_PROCESSES)) {
-        return Answer::Refused(limit::TABLE);
+        return Err(limit::TABLE);
     }
-    let committed = gate_word!(target, committed);
-    match slots::take(&committed, 1, limits.max_processes) {
-        Taken::Yes => {}
-        Taken::Refused => return Answer::Refused(limit::SLOTS),
-        Taken::Contended => return Answer::Refused(limit::TABLE),
-    }
-    let now = task::now_ns();
-    let shape = limits.shape(gate_word!(target, started_ns).load(), now);
-    match bucket::take(&gate_word!(target, full_at), now, 1, shape) {
-        Taken::Yes => Answer::Granted(shape.cost(1)),
-        other => {
-            slots::give_back(&committed, 1);
-            Answer::Refused(if other == Taken::Refused {
-                limit::TOKENS
-            } else {
-                limit::TABLE
-            })
-        }
-    }
-}
-
-/// Gives back what a fork that failed had been granted.
-#[inline(always)]
-pub fn give_back(target: Target, token_ns: u64) {
-    slots::give_back(&gate_word!(target, committed), 1);
-    gate_word!(target, full_at).fetch_sub(token_ns);
+    trees::ask(target.slot)
 }
 
 /// Gives back what an earlier fork of task `tid` had taken and nobody took over: its task_free was
 /// missed, or its process left its target, or its target left `lsm` mode, in the middle of it.
 #[inline(always)]
 pub fn heal(tid: u32) {
-    if let Some(stale) = maps::take_pending(tid)
-        && let Some(owner) = maps::target(stale.slot)
-    {
-        give_back(owner, stale.token_ns);
+    if let Some(stale) = maps::take_pending(tid) {
+        trees::give_back(stale.slot, stale.grant);
     }
 }
 
-/// One more live process, whose slot is taken.
+/// One more process, in this place.
 #[inline(always)]
-pub fn alive(target: Target) {
-    let before = count!(target, live).fetch_add(1);
-    count!(target, peak_live).raise_to(before + 1);
+pub fn alive(target: Target, place: Place) {
+    match place.role() {
+        Role::Nobody => {
+            count!(target, condemned).count();
+            count!(target, condemned_now).count();
+        }
+        Role::Guest => count!(target, guests).count(),
+        Role::Wrapper | Role::Gateway | Role::Member => {
+            let before = count!(target, live).fetch_add(1);
+            count!(target, peak_live).raise_to(before + 1);
+        }
+    }
 }
 
-/// One live process less; its slot is free again.
+/// The process in this place, taken over from it, is no more: its slot is free.
 #[inline(always)]
-pub fn gone(target: Target) {
-    count!(target, live).fetch_sub(1);
-    slots::give_back(&gate_word!(target, committed), 1);
+pub fn gone(target: Target, place: Place) {
+    match place.role() {
+        Role::Nobody => count!(target, condemned_now).fetch_sub(1),
+        Role::Guest => count!(target, guests).fetch_sub(1),
+        Role::Wrapper | Role::Gateway | Role::Member => count!(target, live).fetch_sub(1),
+    };
+    trees::leave(target.slot, place);
 }
 
 /// A spawn met a limit: said at once. Of a full table this breach is all that is said: a log line

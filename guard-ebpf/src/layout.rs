@@ -5,7 +5,7 @@
 
 use core::mem::MaybeUninit;
 use guard_common::record::{Breach, Cgroup, Process, RateSample};
-use guard_common::{GateLimits, GateState, ProcessEntry};
+use guard_common::{GateLimits, GateState, ProcessEntry, TreeEntry};
 
 /// Never read or written.
 #[repr(C)]
@@ -15,6 +15,7 @@ struct Shared {
     process: Process,
     cgroup: Cgroup,
     entry: ProcessEntry,
+    tree: TreeEntry,
     limits: GateLimits,
     gate: GateState,
 }

@@ -20,6 +20,7 @@ mod maps;
 mod membership;
 mod rate;
 mod task;
+mod trees;
 
 /// The kernel wants the GPL for the helpers that read memory and send signals.
 #[unsafe(link_section = "license")]

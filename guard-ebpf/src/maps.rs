@@ -5,10 +5,11 @@ use crate::detail::Exec;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, RingBuf};
 use core::mem::{MaybeUninit, offset_of};
-use guard_common::abi::{MAX_CGROUPS, MAX_PROCESSES, MAX_TARGETS, PATH_MAX, RING_BYTES};
+use guard_common::abi::{MAX_CGROUPS, MAX_PROCESSES, MAX_TARGETS, MAX_TREES, PATH_MAX, RING_BYTES};
 use guard_common::record::{Header, Process, RateSample};
+use guard_common::tree::Grant;
 use guard_common::word::Word;
-use guard_common::{GateLimits, GateState, ProcessEntry, TargetCounters};
+use guard_common::{GateLimits, GateState, ProcessEntry, TargetCounters, TreeEntry};
 
 /// A value of a map that stays valid for the run of the program.
 pub struct Ref<T>(*mut T);
@@ -49,6 +50,14 @@ const SPARE_PROCESSES: u32 = MAX_PROCESSES / 8;
 static PROCESSES: HashMap<u32, ProcessEntry> =
     HashMap::with_max_entries(MAX_PROCESSES + SPARE_PROCESSES, 0);
 
+/// Trees and entries from outside by id. Preallocated, as is PROCESSES.
+#[map]
+static TREES: HashMap<u64, TreeEntry> = HashMap::with_max_entries(MAX_TREES, 0);
+
+/// The id that was given to a tree last.
+#[map]
+static LAST_TREE: Array<u64> = Array::with_max_entries(1, 0);
+
 /// Target slots by cgroup id: targets and what is nested in them.
 #[map]
 static CGROUPS: HashMap<u64, u32> = HashMap::with_max_entries(MAX_CGROUPS, 0);
@@ -70,7 +79,7 @@ static GATES: Array<GateState> = Array::with_max_entries(MAX_TARGETS, 0);
 #[map]
 static LIMITS: Array<GateLimits> = Array::with_max_entries(MAX_TARGETS, 0);
 
-/// Slot and token taken by a fork that has not succeeded yet, by the forking task's tid: as many
+/// What was taken by a fork that has not succeeded yet, by the forking task's tid: as many
 /// as tasks can be inside fork at once.
 #[map]
 static PENDING: HashMap<u32, Pending> = HashMap::with_max_entries(16_384, 0);
@@ -84,7 +93,7 @@ static IN_FLIGHT: Array<u64> = Array::with_max_entries(1, 0);
 #[map]
 static SPOKEN: Array<u64> = Array::with_max_entries(1, 0);
 
-/// How many armings are under way. Written by the agent.
+/// The slot of the target that is being armed, plus 1; 0: none. Written by the agent.
 #[map]
 static ARMING: Array<u64> = Array::with_max_entries(1, 0);
 
@@ -102,8 +111,8 @@ pub static EVENTS: RingBuf = RingBuf::with_byte_size(RING_BYTES, 0);
 pub struct Pending {
     /// The child's task_struct: names the fork.
     pub child: u64,
-    /// Nanoseconds of bucket taken.
-    pub token_ns: u64,
+    /// What it was given.
+    pub grant: Grant,
     /// The target's slot.
     pub slot: u32,
     /// Padding, 0.
@@ -164,6 +173,34 @@ pub fn remove_process(tgid: u32) -> bool {
     removed
 }
 
+/// A tree.
+///
+/// Its element may be another's by the time it is looked at; its word tells
+/// ([`guard_common::tree::account`]).
+#[inline(always)]
+pub fn tree(id: u64) -> Option<Ref<TreeEntry>> {
+    TREES.get_ptr_mut(id).map(Ref)
+}
+
+/// Adds a tree; false where there is no room.
+#[inline(always)]
+pub fn add_tree(id: u64, entry: &TreeEntry) -> bool {
+    const BPF_NOEXIST: u64 = 1;
+    TREES.insert(id, entry, BPF_NOEXIST).is_ok()
+}
+
+/// Removes a tree.
+#[inline(always)]
+pub fn remove_tree(id: u64) {
+    let _ = TREES.remove(id);
+}
+
+/// The id that was given to a tree last.
+#[inline(always)]
+pub fn last_tree() -> Option<Cell> {
+    only(&LAST_TREE)
+}
+
 /// The only word of an array.
 #[inline(always)]
 fn only(array: &Array<u64>) -> Option<Cell> {
@@ -189,10 +226,16 @@ pub fn may_speak(now_ns: u64) -> bool {
     })
 }
 
-/// Whether a target is being armed now.
+/// Whether any target is being armed now.
 #[inline(always)]
-pub fn arming() -> bool {
-    ARMING.get(0).is_some_and(|&n| n != 0)
+pub fn arming_any() -> bool {
+    ARMING.get(0).is_some_and(|&slot| slot != 0)
+}
+
+/// Whether the target in `slot` is being armed now.
+#[inline(always)]
+pub fn arming(slot: u32) -> bool {
+    ARMING.get(0) == Some(&(u64::from(slot) + 1))
 }
 
 /// The slot of a cgroup.
@@ -349,5 +392,36 @@ impl Ref<ProcessEntry> {
     #[inline(always)]
     pub fn flags(self) -> Cell {
         self.word(offset_of!(ProcessEntry, flags))
+    }
+
+    /// What it is and whose slot it has.
+    #[inline(always)]
+    pub fn place(self) -> Cell {
+        self.word(offset_of!(ProcessEntry, place))
+    }
+}
+
+/// Words of a tree.
+impl Ref<TreeEntry> {
+    /// What it uses and reserves.
+    #[inline(always)]
+    pub fn account(self) -> Cell {
+        self.word(offset_of!(TreeEntry, account))
+    }
+
+    /// Its last fork or exec.
+    #[inline(always)]
+    pub fn active_ns(self) -> Cell {
+        self.word(offset_of!(TreeEntry, active_ns))
+    }
+
+    /// Names its first process.
+    #[inline(always)]
+    pub fn set_root(self, pid: u32) {
+        // SAFETY: the pointer came from a lookup; the field is a u32 that is written once.
+        unsafe {
+            let root = self.0.byte_add(offset_of!(TreeEntry, root)).cast::<u32>();
+            root.write_volatile(pid);
+        }
     }
 }

@@ -2,14 +2,16 @@
 //! task enters otherwise.
 
 use crate::detail::Event;
-use crate::gate::{self, Answer};
+use crate::gate;
 use crate::maps::{self, Ref, Target};
 use crate::task::{self, Kptr};
-use crate::{count, detail, gate_word, rate};
+use crate::{count, detail, rate, trees};
 use guard_common::entry::{ProcessEntry, flag};
 use guard_common::record::{limit, verdict, what};
+use guard_common::tree::force::Post;
+use guard_common::tree::{Grant, Place, Role, place};
 use guard_common::word::Word;
-use guard_common::{GateMode, slots};
+use guard_common::{GateMode, TargetKind};
 
 /// The target in whose cgroup the current task is.
 #[inline(always)]
@@ -17,43 +19,42 @@ pub fn current_target() -> Option<Target> {
     maps::target(maps::cgroup_slot(task::cgroup_id())?)
 }
 
+/// What became of an entry that was to be added.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Added {
+    /// It is in the table.
+    Yes = 0,
+    /// The process had one already.
+    There = 1,
+    /// There is no room: the process goes unwatched.
+    Full = 2,
+}
+
+/// A watched process forked a process: it gets an entry and its place, or is condemned.
 #[inline(always)]
-fn entry(target: Target, flags: u64, start_ns: u64, parent: u32, tasks: u32) -> ProcessEntry {
-    ProcessEntry {
-        tasks: i64::from(tasks),
+pub fn born(target: Target, parent: Ref<ProcessEntry>, pid: u32) {
+    let Some(grant) = granted(target, parent) else {
+        return;
+    };
+    let child = task::newborn(pid);
+    let start_ns = child.map_or_else(task::now_ns, Kptr::task_start_ns);
+    let nobody = grant.place.role() == Role::Nobody;
+    let root = !nobody && trees::is_root(grant.place, Place(parent.get().place), pid);
+    let flags = match (nobody, root) {
+        (true, _) => flag::CONDEMNED,
+        (_, true) => flag::ROOT,
+        _ => 0,
+    };
+    let new = ProcessEntry {
+        tasks: 1,
         dead: 0,
         flags,
         start_ns,
+        place: grant.place.0,
         slot: target.slot,
-        parent,
-        tree: 0,
-        role: 0,
-    }
-}
-
-/// What became of an entry that was to be added.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Added {
-    /// It is in the table.
-    Yes,
-    /// The process had one already.
-    There,
-    /// There is no room: the process goes unwatched.
-    Full,
-}
-
-/// A watched process forked a process: it gets an entry, and its slot, or is condemned.
-#[inline(always)]
-pub fn born(target: Target, parent: Ref<ProcessEntry>, pid: u32) {
-    let child = task::newborn(pid);
-    let start_ns = child.map_or_else(task::now_ns, Kptr::task_start_ns);
-    let granted = settle(target, parent);
-    let flags = if granted.is_some() {
-        0
-    } else {
-        flag::CONDEMNED
+        parent: task::tgid(),
     };
-    let new = entry(target, flags, start_ns, task::tgid(), 1);
     let added = add(pid, &new, child.is_some());
     if added != Added::There {
         // What was there already came in by an attach between its birth and this event, and is
@@ -61,9 +62,7 @@ pub fn born(target: Target, parent: Ref<ProcessEntry>, pid: u32) {
         count!(target, spawns).count();
     }
     if added != Added::Yes {
-        if let Some(token_ns) = granted {
-            gate::give_back(target, token_ns);
-        }
+        trees::give_back(target.slot, grant);
         if added == Added::Full {
             // It runs, and nobody will know it: at least that is said.
             gate::refused(target, limit::TABLE, verdict::OBSERVED);
@@ -71,58 +70,55 @@ pub fn born(target: Target, parent: Ref<ProcessEntry>, pid: u32) {
         return;
     }
     count!(target, tasks).count();
-    if granted.is_some() {
-        gate::alive(target);
-    } else {
-        count!(target, condemned).count();
-        count!(target, condemned_now).count();
-    }
+    gate::alive(target, grant.place);
     // Moved out between its birth and this event, or born outside by CLONE_INTO_CGROUP: the move
     // saw no entry, so we take it away. Had it seen one, the entry is another target's by now.
     if let Some(child) = child
         && !child.task_shares_cgroups()
     {
         let slot = child.task_cgroup_id().and_then(maps::cgroup_slot);
-        if slot != Some(target.slot)
-            && let Some(entry) = maps::process(pid)
-            && entry.get().slot == target.slot
-        {
-            leave(target, pid, entry);
-            if let Some(other) = slot.and_then(maps::target) {
-                enter(other, pid, start_ns, 1);
+        if slot != Some(target.slot) {
+            leave(target.slot, pid);
+            if let Some(other) = slot {
+                enter(other, pid, start_ns, 1, None);
             }
         }
     }
 }
 
-/// Slot and token of a fork that has succeeded: taken before it (`lsm`) or asked for now. `None`:
-/// there are none, and the child is condemned.
+/// Place and tokens of a fork that has succeeded: taken before it (`lsm`) or asked for now; a place
+/// of nobody where there was none, and the child is condemned. `None`: its parent has left the
+/// target, so it is not ours.
 #[inline(always)]
-fn settle(target: Target, parent: Ref<ProcessEntry>) -> Option<u64> {
+fn granted(target: Target, parent: Ref<ProcessEntry>) -> Option<Grant> {
     // Whatever the mode is by now: what was taken must be used or given back, and to the target it
     // was taken from, which the parent may have left meanwhile.
     if let Some(pending) = maps::take_pending(task::tid()) {
         if pending.slot == target.slot {
-            return Some(pending.token_ns);
+            return Some(pending.grant);
         }
-        if let Some(owner) = maps::target(pending.slot) {
-            gate::give_back(owner, pending.token_ns);
-        }
+        trees::give_back(pending.slot, pending.grant);
     }
-    if parent.flags().load() & flag::CONDEMNED != 0 {
-        return None;
-    }
+    let nothing = Grant {
+        place: Place::NOBODY,
+        token_ns: 0,
+    };
     match gate::ask(target) {
-        Answer::Granted(token_ns) => Some(token_ns),
-        Answer::Refused(met) if gate::mode_is(target, GateMode::Observe) => {
-            slots::force(&gate_word!(target, committed), 1);
+        Ok(grant) => Some(grant),
+        Err(trees::HAS_LEFT) => None,
+        Err(met) if gate::mode_is(target, GateMode::Observe) => {
             count!(target, would_refuse).count();
             gate::refused(target, met, verdict::OBSERVED);
-            Some(0)
+            let post = Post::of_child(Place(parent.place().load()));
+            let place = trees::force(target.slot, post);
+            Some(Grant {
+                place: place.unwrap_or(Place::NOBODY),
+                token_ns: 0,
+            })
         }
-        Answer::Refused(met) => {
+        Err(met) => {
             gate::refused(target, met, verdict::CONDEMNED);
-            None
+            Some(nothing)
         }
     }
 }
@@ -147,13 +143,7 @@ fn add(pid: u32, new: &ProcessEntry, born: bool) -> Added {
     if old.dead().load() == 0 && !born {
         return Added::There;
     }
-    if let Some(owner) = maps::target(old.get().slot) {
-        if old.dead().compare_exchange(0, 1) == 0 {
-            ended(owner, old);
-        }
-        count!(owner, tasks).fetch_sub(old.tasks().load());
-    }
-    maps::remove_process(pid);
+    supplant(pid);
     if maps::add_process(pid, new) {
         Added::Yes
     } else {
@@ -161,70 +151,138 @@ fn add(pid: u32, new: &ProcessEntry, born: bool) -> Added {
     }
 }
 
+/// Counts off an entry whose process is gone, and removes it. 0.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn supplant(pid: u32) -> u32 {
+    let Some(old) = maps::process(pid) else {
+        return 0;
+    };
+    if let Some(owner) = maps::target(old.get().slot) {
+        if old.dead().compare_exchange(0, 1) == 0 {
+            ended(owner, old);
+        }
+        count!(owner, tasks).fetch_sub(old.tasks().load());
+    }
+    maps::remove_process(pid);
+    0
+}
+
 /// A process has died; said once, by whoever marked it dead.
 #[inline(always)]
 fn ended(target: Target, entry: Ref<ProcessEntry>) {
     count!(target, exits).count();
-    if entry.flags().load() & flag::CONDEMNED != 0 {
-        count!(target, condemned_now).fetch_sub(1);
+    gate::gone(target, place::vacate(&entry.place()));
+}
+
+/// Where a process belongs that enters a target.
+#[inline(always)]
+fn post_of_entrant(target: Target) -> Post {
+    if maps::arming(target.slot) {
+        // It was there, and the agent will say what it is.
+        return Post::Found;
+    }
+    if target.limits.get().kind != TargetKind::Container as u32 {
+        return Post::Root;
+    }
+    let inside = count!(target, live).load() | count!(target, guests).load();
+    if inside == 0 {
+        Post::Wrapper
     } else {
-        gate::gone(target);
+        Post::Guest
     }
 }
 
-/// A process is in the target without having been forked in it: counted even over the cap.
-#[inline(always)]
-pub fn enter(target: Target, pid: u32, start_ns: u64, tasks: u32) -> Added {
+/// A process is in the target without having been forked in it: counted even over the cap. `post`:
+/// where it belongs, 0 where that is to be seen. An [`Added`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn gate_enter(slot: u32, pid: u32, start_ns: u64, tasks: u32, post: u64) -> u32 {
+    let Some(target) = maps::target(slot) else {
+        return Added::Full as u32;
+    };
     rate::touch(target);
-    let new = entry(target, flag::ENTERED, start_ns, 0, tasks);
+    let post = match Post::unpack(post) {
+        Some(post) => post,
+        None => post_of_entrant(target),
+    };
+    let Some(place) = trees::force(slot, post) else {
+        count!(target, table_full).count();
+        return Added::Full as u32;
+    };
+    let root = trees::is_root(place, Place::NOBODY, pid);
+    let new = ProcessEntry {
+        tasks: i64::from(tasks),
+        dead: 0,
+        flags: flag::ENTERED | if root { flag::ROOT } else { 0 },
+        start_ns,
+        place: place.0,
+        slot,
+        parent: 0,
+    };
     let added = add(pid, &new, false);
     if added == Added::Full {
         count!(target, table_full).count();
     }
     if added != Added::Yes {
-        return added;
+        trees::leave(slot, place);
+        return added as u32;
     }
-    slots::force(&gate_word!(target, committed), 1);
     count!(target, tasks).fetch_add(u64::from(tasks));
     count!(target, entered).count();
-    gate::alive(target);
-    detail::process(
-        target,
-        &Event {
-            what: what::ENTER,
-            pid,
-            status: 0,
-        },
-        &new,
-    );
-    Added::Yes
+    gate::alive(target, place);
+    let event = Event {
+        what: what::ENTER,
+        pid,
+        status: 0,
+    };
+    detail::process(target, &event, &new);
+    Added::Yes as u32
+}
+
+/// A process is in the target in `slot` without having been forked in it: counted even over the
+/// cap. Where it belongs is seen from what the target is, unless `post` says it.
+#[inline(always)]
+pub fn enter(slot: u32, pid: u32, start_ns: u64, tasks: u32, post: Option<u64>) -> Added {
+    match gate_enter(slot, pid, start_ns, tasks, post.unwrap_or(0)) {
+        0 => Added::Yes,
+        1 => Added::There,
+        _ => Added::Full,
+    }
+}
+
+/// A watched process of the target in `slot` went outside. 1: it did.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn gate_leave(slot: u32, pid: u32) -> u32 {
+    let (Some(target), Some(entry)) = (maps::target(slot), maps::process(pid)) else {
+        return 0;
+    };
+    if entry.get().slot != slot || entry.flags().load() & flag::CONDEMNED != 0 {
+        return 0;
+    }
+    rate::touch(target);
+    // Whoever marks it dead counts it, once.
+    if entry.dead().compare_exchange(0, 1) != 0 {
+        return 0;
+    }
+    let event = Event {
+        what: what::LEAVE,
+        pid,
+        status: 0,
+    };
+    detail::process(target, &event, entry.get());
+    count!(target, left).count();
+    count!(target, tasks).fetch_sub(entry.tasks().load());
+    gate::gone(target, place::vacate(&entry.place()));
+    u32::from(maps::remove_process(pid))
 }
 
 /// A watched process went outside; false where it did not. A condemned one stays: leaving is no
 /// escape.
 #[inline(always)]
-pub fn leave(target: Target, pid: u32, entry: Ref<ProcessEntry>) -> bool {
-    if entry.flags().load() & flag::CONDEMNED != 0 {
-        return false;
-    }
-    rate::touch(target);
-    // Whoever marks it dead counts it, once.
-    if entry.dead().compare_exchange(0, 1) != 0 {
-        return false;
-    }
-    detail::process(
-        target,
-        &Event {
-            what: what::LEAVE,
-            pid,
-            status: 0,
-        },
-        entry.get(),
-    );
-    count!(target, left).count();
-    count!(target, tasks).fetch_sub(entry.tasks().load());
-    gate::gone(target);
-    maps::remove_process(pid)
+pub fn leave(slot: u32, pid: u32) -> bool {
+    gate_leave(slot, pid) != 0
 }
 
 /// The process died without our having seen it: an adopted one that was dead already.

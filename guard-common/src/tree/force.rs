@@ -4,9 +4,13 @@
 //! through is counted even over the cap; nothing is admitted then until `committed` is below.
 
 use super::account::{self, Account, Changed, Kind};
+use super::place::MAX_ID;
 use super::{Gate, Left, Place, Role, Table};
 use crate::slots;
 use crate::word::Word;
+
+/// Where the kind of a packed post begins: above every id.
+const KIND: u32 = 56;
 
 /// Where a process is to be, whatever the limits say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +37,41 @@ pub enum Post {
 }
 
 impl Post {
+    /// As a number, for the program `control`.
+    #[inline(always)]
+    #[must_use]
+    pub const fn pack(self) -> u64 {
+        let (kind, id) = match self {
+            Self::Nobody => (1, 0),
+            Self::Wrapper => (2, 0),
+            Self::Gateway => (3, 0),
+            Self::Root => (4, 0),
+            Self::Found => (5, 0),
+            Self::Guest => (6, 0),
+            Self::In { id, hold: false } => (7, id),
+            Self::In { id, hold: true } => (8, id),
+        };
+        kind << KIND | id & MAX_ID
+    }
+
+    /// The post of a number; `None` for one that this version does not know.
+    #[inline(always)]
+    #[must_use]
+    pub const fn unpack(number: u64) -> Option<Self> {
+        let id = number & MAX_ID;
+        Some(match number >> KIND {
+            1 => Self::Nobody,
+            2 => Self::Wrapper,
+            3 => Self::Gateway,
+            4 => Self::Root,
+            5 => Self::Found,
+            6 => Self::Guest,
+            7 => Self::In { id, hold: false },
+            8 => Self::In { id, hold: true },
+            _ => return None,
+        })
+    }
+
     /// Where the child of a process in place `parent` belongs: for a fork that is not to be
     /// refused.
     #[inline(always)]
@@ -156,5 +195,30 @@ const fn role_in(kind: Kind) -> Role {
     match kind {
         Kind::Tree | Kind::Open => Role::Member,
         Kind::Guest => Role::Guest,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_packed_comes_out_again() {
+        let within = |hold| Post::In { id: MAX_ID, hold };
+        let posts = [
+            Post::Nobody,
+            Post::Wrapper,
+            Post::Gateway,
+            Post::Root,
+            Post::Found,
+            Post::Guest,
+            within(false),
+            within(true),
+        ];
+        for post in posts {
+            assert_eq!(Post::unpack(post.pack()), Some(post));
+        }
+        assert_eq!(Post::unpack(0), None);
+        assert_eq!(Post::unpack(u64::MAX), None);
     }
 }

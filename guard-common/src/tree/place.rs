@@ -7,7 +7,8 @@ use crate::word::Word;
 use bytemuck::{Pod, Zeroable};
 
 const ID_BITS: u32 = 48;
-const ROLE: u32 = ID_BITS;
+/// Where the role begins.
+pub const ROLE: u32 = ID_BITS;
 const LEFT: u32 = 56;
 
 /// Largest id of a tree; ids are never used twice.

@@ -130,7 +130,7 @@ fn moved(ctx: &BtfTracePointContext, to: Kptr, task: Kptr) -> Option<()> {
         if slot == Some(entry.get().slot) {
             return None;
         }
-        membership::leave(maps::target(entry.get().slot)?, pid, entry);
+        membership::leave(entry.get().slot, pid);
     }
     let target = maps::target(slot?)?;
     let live = task.task_live();
@@ -138,7 +138,7 @@ fn moved(ctx: &BtfTracePointContext, to: Kptr, task: Kptr) -> Option<()> {
         return None;
     }
     let start_ns = task.task_start_ns();
-    let added = membership::enter(target, pid, start_ns, live);
+    let added = membership::enter(target.slot, pid, start_ns, live, None);
     if added == Added::Full && maps::may_speak(task::now_ns()) {
         warn!(
             ctx,

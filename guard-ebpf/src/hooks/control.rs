@@ -2,7 +2,7 @@
 //! are changed by the kernel's atomics alone.
 
 use crate::membership::Added;
-use crate::{count, gate_word, maps, membership, rate};
+use crate::{count, gate_word, maps, membership, rate, trees};
 use aya_ebpf::programs::RawTracePointContext;
 use aya_log_ebpf::warn;
 use core::ffi::c_void;
@@ -22,22 +22,27 @@ extern "C" fn control(ctx: *mut c_void) -> i32 {
 fn answer(ctx: &RawTracePointContext) -> i32 {
     let op: u64 = ctx.arg(0);
     let slot: u64 = ctx.arg(1);
-    let (a, b, c): (u64, u64, u64) = (ctx.arg(2), ctx.arg(3), ctx.arg(4));
-    let Some(target) = maps::target(slot as u32) else {
+    let (a, b, c, d): (u64, u64, u64, u64) = (ctx.arg(2), ctx.arg(3), ctx.arg(4), ctx.arg(5));
+    let slot = slot as u32;
+    let Some(target) = maps::target(slot) else {
         return -1;
     };
+    let pid = a as u32;
+    // A process is named by its start, too: the pid may be another's by now.
+    let is_there =
+        || maps::process(pid).filter(|entry| entry.get().slot == slot && entry.get().start_ns == b);
     let done = if op == Control::Adopt as u64 {
-        membership::enter(target, a as u32, c, b as u32) == Added::Yes
+        membership::enter(slot, pid, b, c as u32, Some(d)) == Added::Yes
     } else if op == Control::Forget as u64 {
-        membership::forget(a as u32, b)
+        membership::forget(pid, b)
     } else if op == Control::Mend as u64 {
-        match maps::process(a as u32) {
-            Some(entry) if entry.get().slot == target.slot => {
-                entry.tasks().fetch_add(b);
-                count!(target, tasks).fetch_add(b);
+        match is_there() {
+            Some(entry) => {
+                entry.tasks().fetch_add(c);
+                count!(target, tasks).fetch_add(c);
                 true
             }
-            _ => false,
+            None => false,
         }
     } else if op == Control::Flush as u64 {
         rate::flush(target)
@@ -45,12 +50,17 @@ fn answer(ctx: &RawTracePointContext) -> i32 {
         gate_word!(target, started_ns).store(a);
         true
     } else if op == Control::Release as u64 {
-        match maps::process(a as u32) {
-            Some(entry) if entry.get().slot == target.slot && entry.get().start_ns == b => {
-                membership::leave(target, a as u32, entry)
-            }
-            _ => false,
-        }
+        is_there().is_some() && membership::leave(slot, pid)
+    } else if op == Control::Move as u64 {
+        is_there().is_some() && trees::move_to(slot, pid, c)
+    } else if op == Control::Spine as u64 {
+        is_there().is_some() && trees::set_spine(slot, pid, c)
+    } else if op == Control::Protect as u64 {
+        is_there().is_some() && trees::protect(slot, pid)
+    } else if op == Control::Raise as u64 {
+        trees::raise(slot, a, b, c)
+    } else if op == Control::Settle as u64 {
+        trees::settle(slot, a, b)
     } else {
         warn!(
             ctx,

@@ -1,9 +1,10 @@
 //! Executed programs.
 
-use crate::{count, detail, gate, maps, membership, rate, task};
+use crate::{count, detail, gate, maps, membership, rate, task, trees};
 use aya_ebpf::macros::tracepoint;
 use aya_ebpf::programs::TracePointContext;
 use guard_common::entry::flag;
+use guard_common::tree::Place;
 use guard_common::word::Word;
 
 #[tracepoint]
@@ -16,7 +17,7 @@ fn sched_process_exec(_ctx: TracePointContext) -> u32 {
             let Some(target) = membership::current_target() else {
                 return 0;
             };
-            membership::enter(target, tgid, task::start_ns(), 1);
+            membership::enter(target.slot, tgid, task::start_ns(), 1, None);
             match maps::process(tgid) {
                 Some(entry) => entry,
                 None => return 0,
@@ -38,6 +39,7 @@ fn sched_process_exec(_ctx: TracePointContext) -> u32 {
     if entry.flags().load() & flag::CONDEMNED != 0 {
         gate::execute_sentence(target, entry);
     }
+    trees::active(Place(entry.place().load()));
     detail::exec(target, tgid, entry);
     0
 }

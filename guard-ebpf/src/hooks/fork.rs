@@ -47,21 +47,17 @@ fn outsider(ctx: &TracePointContext, tgid: u32) -> Option<maps::Ref<guard_common
         let pid = newtask_pid(ctx);
         let child = task::newborn(pid)?;
         let target = maps::target(maps::cgroup_slot(child.task_cgroup_id()?)?)?;
-        membership::enter(target, pid, child.task_start_ns(), 1);
+        membership::enter(target.slot, pid, child.task_start_ns(), 1, None);
         return None;
     }
-    if !maps::arming() {
+    if !maps::arming_any() {
         return None;
     }
     let target = membership::current_target()?;
     // `live` counts a thread that is being born already; this very event will count it.
     let born = u32::from(flags & CLONE_THREAD != 0);
-    membership::enter(
-        target,
-        tgid,
-        task::start_ns(),
-        task::live().saturating_sub(born),
-    );
+    let tasks = task::live().saturating_sub(born);
+    membership::enter(target.slot, tgid, task::start_ns(), tasks, None);
     maps::process(tgid)
 }
 

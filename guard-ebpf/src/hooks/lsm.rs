@@ -5,16 +5,14 @@
 //! copy_process that fails later calls task_free in the same thread, which gives it back. Exact on
 //! 6.1, 6.12 and 7.3, also under full preemption (kernel-facts §2, §5).
 
-use crate::gate::{self, Answer};
+use crate::gate;
 use crate::maps::{self, Pending};
-use crate::{count, rate, task};
+use crate::{count, rate, task, trees};
 use aya_ebpf::macros::lsm;
 use aya_ebpf::programs::LsmContext;
 use guard_common::GateMode;
 use guard_common::abi::CLONE_THREAD;
-use guard_common::entry::flag;
 use guard_common::record::{limit, verdict};
-use guard_common::word::Word;
 
 const EAGAIN: i32 = 11;
 
@@ -47,25 +45,22 @@ fn admit(child: u64) -> bool {
     if !gate::mode_is(target, GateMode::Lsm) {
         return true;
     }
-    let limit = if parent.flags().load() & flag::CONDEMNED != 0 {
-        limit::SLOTS
-    } else {
-        match gate::ask(target) {
-            Answer::Granted(token_ns) => {
-                let pending = Pending {
-                    child,
-                    token_ns,
-                    slot: target.slot,
-                    reserved: 0,
-                };
-                if maps::set_pending(tid, &pending) {
-                    return true;
-                }
-                gate::give_back(target, token_ns);
-                limit::TABLE
+    let limit = match gate::ask(target) {
+        Ok(grant) => {
+            let pending = Pending {
+                child,
+                grant,
+                slot: target.slot,
+                reserved: 0,
+            };
+            if maps::set_pending(tid, &pending) {
+                return true;
             }
-            Answer::Refused(limit) => limit,
+            trees::give_back(target.slot, grant);
+            limit::TABLE
         }
+        Err(trees::HAS_LEFT) => return true,
+        Err(limit) => limit,
     };
     rate::touch(target);
     count!(target, denied).count();

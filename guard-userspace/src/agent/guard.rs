@@ -196,7 +196,7 @@ impl Guard {
             .map(|(id, place)| (id, place.up.as_ref().map(|up| up.dir.clone())))
             .collect();
         for (id, dir) in all {
-            if let Err(error) = self.kernel.control(Control::Flush, id.0, [0; 3]) {
+            if let Err(error) = self.kernel.control(Control::Flush, id.0, [0; 4]) {
                 tracing::debug!(%error, "flush");
             }
             if let Some(memory) = dir.and_then(|dir| self.accounts.read(&dir)) {

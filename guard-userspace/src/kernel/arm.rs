@@ -13,6 +13,7 @@ use super::tables::TableError;
 use crate::evidence::{process, tree};
 use crate::model::CgroupId;
 use guard_common::abi::Control;
+use guard_common::tree::force::Post;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -68,7 +69,7 @@ impl Kernel {
             ArmError::Cgroup { path, source }
         })?;
         let before = self.tables.counters(slot)?.entered;
-        self.tables.begin_arming()?;
+        self.tables.begin_arming(slot)?;
         let taken = self.take_in(slot, (cgroup, dir), v2_mount);
         self.tables.end_arming()?;
         self.mend(slot, &taken?)?;
@@ -120,7 +121,7 @@ impl Kernel {
             return Ok(None);
         };
         let start = seen.start_ns;
-        let args = [u64::from(pid), seen.tasks, start];
+        let args = [u64::from(pid), start, seen.tasks, Post::Found.pack()];
         if !self.control(Control::Adopt, slot, args)? {
             return Ok(None);
         }
@@ -131,7 +132,7 @@ impl Kernel {
         if is_there {
             return Ok(Some(start));
         }
-        self.control(Control::Forget, slot, [u64::from(pid), start, 0])?;
+        self.control(Control::Forget, slot, [u64::from(pid), start, 0, 0])?;
         Ok(None)
     }
 
@@ -153,7 +154,7 @@ impl Kernel {
                 // One that is just ending is off one side's count and not yet off the other's.
                 thread::sleep(BETWEEN_LOOKS);
                 if look() == Some(first) {
-                    self.control(Control::Mend, slot, [u64::from(pid), missing, 0])?;
+                    self.control(Control::Mend, slot, [u64::from(pid), start, missing, 0])?;
                     break;
                 }
             }
@@ -183,7 +184,7 @@ impl Kernel {
                 for pid in tree::pids(&dir).unwrap_or_default() {
                     let entry = self.tables.process(pid);
                     if let Some(entry) = entry.filter(|entry| entry.slot == slot) {
-                        let args = [u64::from(pid), entry.start_ns, 0];
+                        let args = [u64::from(pid), entry.start_ns, 0, 0];
                         any |= self.control(Control::Release, slot, args)?;
                     }
                 }

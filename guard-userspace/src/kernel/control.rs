@@ -26,13 +26,13 @@ impl Kernel {
     ///
     /// # Errors
     /// The program does not run, or does not know the operation.
-    pub fn control(&self, op: Control, slot: u32, args: [u64; 3]) -> Result<bool, ControlError> {
+    pub fn control(&self, op: Control, slot: u32, args: [u64; 4]) -> Result<bool, ControlError> {
         let unknown = || ControlError::Unknown { op, slot };
         let program = self.control_program().ok_or_else(unknown)?;
-        let [a, b, c] = args;
+        let [a, b, c, d] = args;
         let mut options = RawTracePointRunOptions::default();
         // A raw tracepoint has twelve arguments.
-        let words = [op as u64, u64::from(slot), a, b, c];
+        let words = [op as u64, u64::from(slot), a, b, c, d];
         for (to, word) in options.args.iter_mut().zip(words) {
             *to = word;
         }

@@ -3,7 +3,7 @@
 
 use super::btf::Btf;
 use guard_common::record::{Breach, Cgroup, Header, Process, RateSample};
-use guard_common::{GateLimits, GateState, ProcessEntry, TargetCounters};
+use guard_common::{GateLimits, GateState, ProcessEntry, TargetCounters, TreeEntry};
 use object::{File, Object, ObjectSection};
 
 /// The object is not the one that this agent was written for.
@@ -33,11 +33,13 @@ fn ours() -> Vec<Layout> {
         Header { version, kind, slot, boot_ns }
         RateSample { header, second, committed, counters }
         Breach { header, limit, verdict, pid, committed, max_processes, comm }
-        Process { header, start_ns, what, pid, parent, flags, status, args_len, comm }
+        Process { header, start_ns, place, what, pid, parent, flags, status, args_len, comm }
         Cgroup { header, id, what }
-        ProcessEntry { tasks, dead, flags, start_ns, slot, parent, tree, role }
+        ProcessEntry { tasks, dead, flags, start_ns, place, slot, parent }
+        TreeEntry { account, active_ns, born_ns, root, slot }
         GateLimits {
-            max_processes, token_ns, burst, startup_token_ns, startup_burst, startup_ns, mode,
+            max_processes, token_ns, burst, startup_token_ns, startup_burst, startup_ns, reserve,
+            tree_processes, tree_spawns, guest_processes, mode, kind,
         }
         GateState { committed, full_at, started_ns, second, breach_ns, detail_second, details }
         TargetCounters {

@@ -40,8 +40,6 @@ pub struct Tables {
     counters: Array<MapData, TargetCounters>,
     gates: Array<MapData, GateState>,
     processes: HashMap<MapData, u32, ProcessEntry>,
-    /// Armings under way: the value of ARMING.
-    armings: u64,
 }
 
 fn of<T: TryFrom<Map, Error = MapError>>(
@@ -84,7 +82,6 @@ impl Tables {
             counters: of(ebpf, "COUNTERS")?,
             gates: of(ebpf, "GATES")?,
             processes: of(ebpf, "PROCESSES")?,
-            armings: 0,
         };
         Ok((tables, of(ebpf, "EVENTS")?))
     }
@@ -140,22 +137,22 @@ impl Tables {
         self.cgroups.get(&cgroup, 0).ok()
     }
 
-    /// Says that an arming begins: until it ends, the kernel takes in whoever forks in a target.
+    /// Says that a slot is being armed: until that ends, the kernel takes in whoever forks in it. One
+    /// at a time.
     ///
     /// # Errors
     /// The kernel's.
-    pub fn begin_arming(&mut self) -> Result<(), TableError> {
-        self.armings += 1;
-        self.arming.set(0, self.armings, 0).map_err(named("ARMING"))
+    pub fn begin_arming(&mut self, slot: u32) -> Result<(), TableError> {
+        let word = u64::from(slot) + 1;
+        self.arming.set(0, word, 0).map_err(named("ARMING"))
     }
 
-    /// Says that one has ended.
+    /// Says that it is armed.
     ///
     /// # Errors
     /// The kernel's.
     pub fn end_arming(&mut self) -> Result<(), TableError> {
-        self.armings = self.armings.saturating_sub(1);
-        self.arming.set(0, self.armings, 0).map_err(named("ARMING"))
+        self.arming.set(0, 0, 0).map_err(named("ARMING"))
     }
 
     /// A slot's counts now.

@@ -5,7 +5,7 @@ use crate::config::{Mode, Rung, TargetConfig};
 use crate::model::{Action, Reason, Stamp};
 use crate::state::TargetState;
 use crate::state::target::Proof;
-use guard_common::{GateLimits, GateMode};
+use guard_common::{GateLimits, GateMode, TargetKind};
 
 const SECOND_NS: u64 = 1_000_000_000;
 
@@ -54,6 +54,11 @@ pub fn mode_for(proof: &Proof, config: &TargetConfig, mode: Mode) -> GateMode {
 pub fn limits(config: &TargetConfig, mode: GateMode) -> GateLimits {
     let gate = &config.gate;
     let starts = config.source.is_container();
+    let kind = if starts {
+        TargetKind::Container
+    } else {
+        TargetKind::Cgroup
+    };
     let window_ns = u64::try_from(STARTUP_WINDOW.as_nanos()).unwrap_or(u64::MAX);
     GateLimits {
         max_processes: gate.max_processes.processes(),
@@ -67,7 +72,11 @@ pub fn limits(config: &TargetConfig, mode: GateMode) -> GateLimits {
         startup_burst: if starts { gate.startup_burst } else { 0 },
         startup_ns: if starts { window_ns } else { 0 },
         mode: mode as u32,
-        reserved: 0,
+        reserve: gate.reserve,
+        tree_processes: gate.tree.processes,
+        tree_spawns: gate.tree.spawns,
+        guest_processes: gate.guest_processes,
+        kind: kind as u32,
     }
 }
 

@@ -175,7 +175,7 @@ impl Guard {
     fn started(&self, id: TargetId, started_ns: u64) {
         let told = self
             .kernel
-            .control(Control::Started, id.0, [started_ns, 0, 0]);
+            .control(Control::Started, id.0, [started_ns, 0, 0, 0]);
         if let Err(error) = told {
             tracing::warn!(%error, "no start-up window");
         }

@@ -20,6 +20,7 @@ fn exec(flags: u32, args: &[u8]) -> Vec<u8> {
     let process = Process {
         header: header(kind::PROCESS),
         start_ns: 1_239_999_999,
+        place: 0,
         what: what::EXEC,
         pid: 4_711,
         parent: 1,
