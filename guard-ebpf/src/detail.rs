@@ -134,7 +134,13 @@ pub fn exec(target: Target, pid: u32, entry: Ref<ProcessEntry>) {
         },
         entry.get(),
     );
-    let ok = maps::submit(NO_WAKEUP, |to: &mut MaybeUninit<Exec>| {
+    // A gateway's first spawn must find it to be one.
+    let wakeup = if again || !matters(entry.get()) {
+        NO_WAKEUP
+    } else {
+        FORCE_WAKEUP
+    };
+    let ok = maps::submit(wakeup, |to: &mut MaybeUninit<Exec>| {
         maps::fill_exec(to, record);
     });
     written(target, ok);

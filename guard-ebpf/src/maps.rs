@@ -1,10 +1,12 @@
 //! Every map, its size and why, and safe ways into their values.
 
+mod words;
+
 use crate::atomic::Cell;
 use crate::detail::Exec;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, RingBuf};
-use core::mem::{MaybeUninit, offset_of};
+use core::mem::MaybeUninit;
 use guard_common::abi::{MAX_CGROUPS, MAX_PROCESSES, MAX_TARGETS, MAX_TREES, PATH_MAX, RING_BYTES};
 use guard_common::record::{Header, Process, RateSample};
 use guard_common::tree::Grant;
@@ -354,73 +356,16 @@ pub fn fill_exec(to: &mut MaybeUninit<Exec>, head: Process) {
     }
 }
 
-/// Shorthand for a word of a target's counts: `count!(target, spawns)`.
-#[macro_export]
-macro_rules! count {
-    ($target:expr, $field:ident) => {
-        $target
-            .counters
-            .word(core::mem::offset_of!(guard_common::TargetCounters, $field))
-    };
-}
-
-/// Shorthand for a word of a target's gate.
-#[macro_export]
-macro_rules! gate_word {
-    ($target:expr, $field:ident) => {
-        $target
-            .gate
-            .word(core::mem::offset_of!(guard_common::GateState, $field))
-    };
-}
-
-/// Words of a process entry.
-impl Ref<ProcessEntry> {
-    /// Tasks alive, two's complement.
-    #[inline(always)]
-    pub fn tasks(self) -> Cell {
-        self.word(offset_of!(ProcessEntry, tasks))
-    }
-
-    /// Whether the death is counted.
-    #[inline(always)]
-    pub fn dead(self) -> Cell {
-        self.word(offset_of!(ProcessEntry, dead))
-    }
-
-    /// Bits of [`guard_common::entry::flag`].
-    #[inline(always)]
-    pub fn flags(self) -> Cell {
-        self.word(offset_of!(ProcessEntry, flags))
-    }
-
-    /// What it is and whose slot it has.
-    #[inline(always)]
-    pub fn place(self) -> Cell {
-        self.word(offset_of!(ProcessEntry, place))
-    }
-}
-
-/// Words of a tree.
 impl Ref<TreeEntry> {
-    /// What it uses and reserves.
-    #[inline(always)]
-    pub fn account(self) -> Cell {
-        self.word(offset_of!(TreeEntry, account))
-    }
-
-    /// Its last fork or exec.
-    #[inline(always)]
-    pub fn active_ns(self) -> Cell {
-        self.word(offset_of!(TreeEntry, active_ns))
-    }
-
     /// Names its first process.
     #[inline(always)]
     pub fn set_root(self, pid: u32) {
         // SAFETY: the pointer came from a lookup; the field is a u32 that is written once.
         unsafe {
-            let root = self.0.byte_add(offset_of!(TreeEntry, root)).cast::<u32>();
+            let root = self
+                .0
+                .byte_add(core::mem::offset_of!(TreeEntry, root))
+                .cast::<u32>();
             root.write_volatile(pid);
         }
     }

@@ -97,6 +97,7 @@ fn allow(
     for decision in decisions {
         let (tier, reason) = (decision.tier.name(), decision.reason.name());
         let (target, action) = (decision.target, decision.action.name());
+        let (quiet, what) = (decision.action.is_bookkeeping(), decision.action.in_words());
         let refused = match rails::check(decision, mode, state, config, at) {
             Ok(permit) => {
                 permits.push(permit);
@@ -107,6 +108,7 @@ fn allow(
                 let kind = InputKind::Outcome(Outcome {
                     action,
                     limits: None,
+                    place: None,
                     kind,
                 });
                 state.apply(&Input { at, target, kind });
@@ -117,6 +119,8 @@ fn allow(
             tier,
             action,
             reason,
+            what,
+            quiet,
             refused,
         });
     }
@@ -183,6 +187,13 @@ impl News<'_> {
                     comm,
                     committed,
                     max_processes,
+                    reserve: state.in_force().map_or(0, |limits| limits.reserve),
+                    tree_processes: state.in_force().map_or(1, |limits| limits.tree_processes),
+                    holders: if first {
+                        state.holders()
+                    } else {
+                        String::new()
+                    },
                     first,
                 });
             }
@@ -194,6 +205,7 @@ impl News<'_> {
                 path,
                 adopted,
                 from_birth,
+                ..
             } => {
                 self.say(FactKind::Armed {
                     cgroup,
@@ -219,6 +231,7 @@ fn ended(outcome: Outcome) -> FactKind {
     };
     FactKind::Action {
         action: outcome.action,
+        quiet: outcome.limits.is_none(),
         outcome: words,
         done,
     }

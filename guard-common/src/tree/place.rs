@@ -30,6 +30,20 @@ pub enum Role {
     Guest = 4,
 }
 
+impl Role {
+    /// The role's name in log and status.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Nobody => "condemned",
+            Self::Wrapper => "wrapper",
+            Self::Gateway => "gateway",
+            Self::Member => "member",
+            Self::Guest => "guest",
+        }
+    }
+}
+
 /// A process's place. The holder of a place owns one slot and gives it back once.
 #[repr(transparent)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]

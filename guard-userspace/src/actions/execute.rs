@@ -1,24 +1,73 @@
 //! Carries out one permit.
 
+use crate::evidence::process::ns_per_tick;
 use crate::kernel::Kernel;
-use crate::model::{Action, Outcome, OutcomeKind};
+use crate::kernel::control::ControlError;
+use crate::model::{Action, Outcome, OutcomeKind, ProcessKey, TargetId};
 use crate::rails::Permit;
+use guard_common::abi::Control;
+use guard_common::tree::Place;
 
 /// Does what is permitted, and says how it ended.
 #[must_use]
 pub fn execute(permit: Permit, kernel: &mut Kernel) -> Outcome {
-    let action = permit.action().name();
-    match permit.action() {
+    let target = permit.target();
+    let mut outcome = Outcome {
+        action: permit.action().name(),
+        limits: None,
+        place: None,
+        kind: OutcomeKind::Done,
+    };
+    let done = match permit.action() {
         Action::Gate(limits) => {
-            let set = kernel.tables.set_limits(permit.target().0, limits);
-            Outcome {
-                action,
-                limits: Some(*limits),
-                kind: match set {
-                    Ok(()) => OutcomeKind::Done,
-                    Err(error) => OutcomeKind::Failed(error.to_string()),
-                },
-            }
+            outcome.limits = Some(*limits);
+            let set = kernel.tables.set_limits(target.0, limits);
+            set.map_err(|error| error.to_string())
         }
+        Action::Role { process, role, .. } => {
+            placed(kernel, target, *process, (Control::Spine, *role as u64))
+                .map(|place| outcome.place = Some(place))
+        }
+        Action::Protect { process, .. } => placed(kernel, target, *process, (Control::Protect, 0))
+            .map(|place| outcome.place = Some(place)),
+        Action::Move { process, post } => {
+            placed(kernel, target, *process, (Control::Move, post.pack()))
+                .map(|place| outcome.place = Some(place))
+        }
+        Action::Raise { tree, peak, room } => {
+            asked(kernel.control(Control::Raise, target.0, [*tree, *peak, *room, 0]))
+        }
+        Action::Settle { tree, floor } => {
+            asked(kernel.control(Control::Settle, target.0, [*tree, *floor, 0, 0]))
+        }
+    };
+    if let Err(why) = done {
+        outcome.kind = OutcomeKind::Failed(why);
     }
+    outcome
+}
+
+/// Changes a process's place, and reads what it is then.
+fn placed(
+    kernel: &Kernel,
+    target: TargetId,
+    process: ProcessKey,
+    (op, what): (Control, u64),
+) -> Result<(ProcessKey, Place), String> {
+    let gone = || format!("process {} has ended", process.pid);
+    let entry = kernel.tables.process(process.pid);
+    let is_it = |start_ns: u64| start_ns / ns_per_tick() == process.start_ticks;
+    let entry = entry
+        .filter(|entry| entry.slot == target.0 && is_it(entry.start_ns))
+        .ok_or_else(gone)?;
+    let args = [u64::from(process.pid), entry.start_ns, what, 0];
+    asked(kernel.control(op, target.0, args))?;
+    let now = kernel.tables.process(process.pid).ok_or_else(gone)?;
+    Ok((process, Place(now.place)))
+}
+
+/// Nothing to do is as good as done: somebody else was there first, or there was no room, and what
+/// is there now is read again.
+fn asked(answer: Result<bool, ControlError>) -> Result<(), String> {
+    answer.map(drop).map_err(|error| error.to_string())
 }

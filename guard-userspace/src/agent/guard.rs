@@ -3,6 +3,7 @@
 
 mod arrivals;
 mod canary;
+mod survey;
 
 use super::clock;
 use super::places::{Place, Places, Up};
@@ -13,11 +14,12 @@ use crate::evidence::memory::Accounts;
 use crate::evidence::tree;
 use crate::kernel::decode::{CgroupChange, Event, EventKind};
 use crate::kernel::{Kernel, Ladder};
-use crate::model::{CgroupId, Fact, Input, InputKind, Stamp, TargetId};
+use crate::model::{CgroupId, Fact, FactKind, Input, InputKind, Stamp, TargetId};
+use crate::policy;
 use crate::sinks::log;
 use guard_common::GateMode;
 use guard_common::abi::Control;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
 
 /// The agent's state.
@@ -36,6 +38,8 @@ pub struct Guard {
     pub gate: Gate,
     /// What could not be observed, by place, beside the targets' own.
     pub lost: BTreeMap<&'static str, u64>,
+    /// Targets to be surveyed: not all that happened to them was seen.
+    unseen: BTreeSet<TargetId>,
     ladder: Ladder,
     accounts: Accounts,
 }
@@ -51,6 +55,14 @@ pub struct Gate {
     pub why: String,
     /// Whether the canary has spoken yet.
     pub known: bool,
+}
+
+/// How a target's cgroup came to be counted.
+struct Came {
+    adopted: u64,
+    from_birth: bool,
+    /// Start of its container, where that is known; else 0.
+    started_ns: u64,
 }
 
 impl Guard {
@@ -85,9 +97,14 @@ impl Guard {
             v2_mount,
             gate,
             lost: BTreeMap::new(),
+            unseen: BTreeSet::new(),
             ladder,
             accounts,
         };
+        let all: Vec<_> = guard.places.iter().map(|(id, _)| id).collect();
+        for id in all {
+            guard.count_only(id);
+        }
         guard.expect_paths();
         if guard.config.mode == Mode::Observe {
             guard.gate.known = true;
@@ -105,6 +122,9 @@ impl Guard {
             for permit in permits {
                 let target = permit.target();
                 let outcome = actions::execute(permit, &mut self.kernel);
+                if outcome.action == "protect" {
+                    self.unseen.insert(target);
+                }
                 open.push_back(Input {
                     at: clock::now(),
                     target,
@@ -114,8 +134,11 @@ impl Guard {
         }
     }
 
-    fn publish(&self, facts: &[Fact]) {
+    fn publish(&mut self, facts: &[Fact]) {
         for fact in facts {
+            if let FactKind::LostEvents { source: "ring", .. } = fact.kind {
+                self.unseen.insert(fact.target);
+            }
             if let Some(place) = self.places.get(fact.target) {
                 log::publish(fact, &place.config.name);
             }
@@ -141,7 +164,13 @@ impl Guard {
         // One that is gone already is of no use to anybody; its counts come anyway.
         if let Some(dir) = tree::find(&self.v2_mount, id.0) {
             self.go_down(at, target, "its cgroup was made anew");
-            self.go_up(at, target, Up { id, dir }, 0, true);
+            let came = Came {
+                adopted: 0,
+                from_birth: true,
+                started_ns: at.boot_ns,
+            };
+            let init = None;
+            self.go_up(at, target, Up { id, dir, init }, came);
         }
     }
 
@@ -157,13 +186,25 @@ impl Guard {
         up.is_some_and(|up| up.id == id)
     }
 
-    fn go_up(&mut self, at: Stamp, target: TargetId, up: Up, adopted: u64, from_birth: bool) {
+    /// A new target is counted by what it is, until the canary has spoken and limits follow.
+    fn count_only(&mut self, id: TargetId) {
+        let Some(place) = self.places.get(id) else {
+            return;
+        };
+        let limits = policy::gate::counting(&place.config);
+        if let Err(error) = self.kernel.tables.set_limits(id.0, &limits) {
+            tracing::warn!(%error, target = place.config.name, "no limits to count by");
+        }
+    }
+
+    fn go_up(&mut self, at: Stamp, target: TargetId, up: Up, came: Came) {
         let below = up.dir.strip_prefix(&self.v2_mount).unwrap_or(&up.dir);
         let kind = InputKind::Up {
             cgroup: up.id,
             path: format!("/{}", below.display()),
-            adopted,
-            from_birth,
+            adopted: came.adopted,
+            from_birth: came.from_birth,
+            started_ns: came.started_ns,
         };
         if let Some(place) = self.places.get_mut(target) {
             place.up = Some(up);
@@ -205,6 +246,10 @@ impl Guard {
             }
             self.step(now, id, InputKind::Tick);
         }
+        for id in std::mem::take(&mut self.unseen) {
+            self.survey(id);
+        }
+        self.look_at_trees(now);
         let programs = self.kernel.program_stats();
         let skipped = programs.iter().map(|program| program.recursion_misses);
         self.lose("recursion", skipped.sum());

@@ -36,6 +36,8 @@ pub struct Up {
     pub id: CgroupId,
     /// Its directory.
     pub dir: PathBuf,
+    /// Its container's first process, where Docker has told it.
+    pub init: Option<u32>,
 }
 
 impl Places {

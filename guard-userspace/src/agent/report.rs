@@ -1,5 +1,7 @@
 //! The agent's status at this moment: what the engine knows, with the kernel's own counts.
 
+mod families;
+
 use super::clock;
 use super::guard::Guard;
 use super::places::Place;
@@ -69,6 +71,7 @@ impl Guard {
         let counts = self.kernel.tables.counters(id.0);
         let counts = counts.unwrap_or(*state.counters());
         let gate = self.kernel.tables.gate(id.0);
+        let committed = gate.map_or(state.committed(), |gate| gate.committed);
         let memory = state.memory();
         Some(TargetStatus {
             name: place.config.name.clone(),
@@ -82,9 +85,13 @@ impl Guard {
             }),
             level: state.level().name().to_owned(),
             level_why: state.level_why().to_owned(),
-            excess: counts.live,
+            excess: state.excess(),
+            reserved: families::unused(state),
+            free: state.in_force().and_then(|limits| free(limits, committed)),
+            gateways: families::gateways(state),
+            families: families::of(state),
             counts: Counts::from(counts),
-            committed: gate.map_or(state.committed(), |gate| gate.committed),
+            committed,
             spawn_rate: state.spawn_rate(now),
             mode: state.mode().name().to_owned(),
             limits: state.in_force().map(limits),
@@ -107,7 +114,14 @@ fn limits(limits: &GateLimits) -> LimitsStatus {
         max_processes: Some(limits.max_processes).filter(|cap| *cap != u64::MAX),
         spawn_rate: 1_000_000_000_u64.checked_div(limits.token_ns),
         spawn_burst: limits.burst,
+        tree_processes: limits.tree_processes,
+        reserve: limits.reserve,
     }
+}
+
+fn free(limits: &GateLimits, committed: u64) -> Option<u64> {
+    let open = limits.terms().open_to_trees();
+    (limits.max_processes != u64::MAX).then(|| open.saturating_sub(committed))
 }
 
 fn failed(state: &TargetState) -> Option<String> {

@@ -128,6 +128,34 @@ fn widths(rows: &[[String; 10]]) -> [usize; 10] {
     widths
 }
 
+/// Families that are shown; `--json` has all.
+const FAMILIES: usize = 8;
+
+/// Who holds the slots.
+fn slots(target: &TargetStatus) -> Vec<String> {
+    let Some(free) = target.free else {
+        return Vec::new();
+    };
+    let mut lines = vec![format!(
+        "{} slots taken, {} of them reserved and unused; {free} free for trees",
+        target.committed, target.reserved
+    )];
+    for gateway in &target.gateways {
+        lines.push(format!("gateway {}: {}", gateway.pid, gateway.program));
+    }
+    for family in target.families.iter().take(FAMILIES) {
+        lines.push(format!(
+            "{} slots: {} trees of {} ({} processes)",
+            family.slots, family.trees, family.name, family.processes
+        ));
+    }
+    let more = target.families.len().saturating_sub(FAMILIES);
+    if more > 0 {
+        lines.push(format!("and {more} families more: --json shows all"));
+    }
+    lines
+}
+
 /// What the figures do not say.
 fn notes(target: &TargetStatus) -> Vec<String> {
     let mut notes = Vec::new();
@@ -135,6 +163,7 @@ fn notes(target: &TargetStatus) -> Vec<String> {
         Some(cgroup) => notes.push(format!("{} at {}", target.watches, cgroup.path)),
         None => notes.push(format!("waiting for {}", target.watches)),
     }
+    notes.extend(slots(target));
     if target.level != "normal" {
         notes.push(format!("{}: {}", target.level, target.level_why));
     }

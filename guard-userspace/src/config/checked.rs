@@ -17,8 +17,8 @@ pub const AUTO_MAX_PROCESSES: u64 = 400;
 /// Least cap that `"auto"` can come to, which the other limits must fit into.
 pub const AUTO_LEAST_PROCESSES: u64 = 100;
 
-/// How long the start-up values hold after a container's start.
-pub const STARTUP_WINDOW: Duration = Duration::from_secs(60);
+/// How long the start-up values hold after a container's start, at most.
+pub const STARTUP_WINDOW: Duration = Duration::from_secs(600);
 
 /// Most targets of one configuration.
 pub const MAX_TARGETS: usize = 500;

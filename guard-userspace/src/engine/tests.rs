@@ -1,13 +1,16 @@
 //! The pure rooms together: what goes in, what comes out.
 
 mod properties;
+mod scene;
 
 use super::Engine;
 use crate::config::{Mode, Profile, TargetConfig, TargetSource};
 use crate::model::input::{BreachVerdict, Limit};
+use crate::model::kin::{TreeKind, TreeSeen};
 use crate::model::*;
 use crate::rails::Permit;
-use guard_common::{GateMode, TargetCounters};
+use guard_common::{GateLimits, GateMode, TargetCounters};
+use scene::Scene;
 
 const SECOND_NS: u64 = 1_000_000_000;
 const T: TargetId = TargetId(3);
@@ -16,85 +19,22 @@ fn container(profile: Profile) -> TargetConfig {
     TargetConfig::of(TargetSource::Container("metamcp".to_owned()), profile)
 }
 
-/// An engine with one target, fed with what happens to it.
-struct Scene {
-    engine: Engine,
-    now_ns: u64,
-    permits: Vec<Permit>,
+fn tree(id: u64, now_ns: u64) -> TreeSeen {
+    TreeSeen {
+        id,
+        root: 100 + u32::try_from(id).unwrap(),
+        kind: TreeKind::Tree,
+        used: 1,
+        reserved: 1,
+        born_ns: now_ns,
+        active_ns: now_ns,
+    }
 }
 
-impl Scene {
-    fn new(mode: Mode, config: TargetConfig) -> Self {
-        let mut engine = Engine::new(mode);
-        engine.watch(T, config);
-        Self {
-            engine,
-            now_ns: 1_000 * SECOND_NS,
-            permits: Vec::new(),
-        }
-    }
-
-    fn wait_ms(&mut self, ms: u64) {
-        self.now_ns += ms * 1_000_000;
-    }
-
-    fn feed(&mut self, kind: InputKind) -> Vec<FactKind> {
-        let at = Stamp {
-            boot_ns: self.now_ns,
-            wall_ms: 0,
-        };
-        let (permits, facts) = self.engine.step(&Input {
-            at,
-            target: T,
-            kind,
-        });
-        self.permits.extend(permits);
-        facts.into_iter().map(|fact| fact.kind).collect()
-    }
-
-    fn live(&mut self, live: u64) -> Vec<FactKind> {
-        let counters = TargetCounters {
-            live,
-            ..Default::default()
-        };
-        let second = self.now_ns / SECOND_NS;
-        self.feed(InputKind::Rate {
-            second,
-            committed: live,
-            counters,
-        })
-    }
-
-    fn level(&self) -> Level {
-        self.engine.target(T).unwrap().state.level()
-    }
-
-    /// Ends the action that was permitted last.
-    fn done(&mut self) -> Vec<FactKind> {
-        let Action::Gate(limits) = self.permits.last().unwrap().action().clone();
-        let kind = OutcomeKind::Done;
-        self.feed(InputKind::Outcome(Outcome {
-            action: "gate",
-            limits: Some(limits),
-            kind,
-        }))
-    }
-
-    fn failed(&mut self) -> Vec<FactKind> {
-        let kind = OutcomeKind::Failed("EPERM".to_owned());
-        self.feed(InputKind::Outcome(Outcome {
-            action: "gate",
-            limits: None,
-            kind,
-        }))
-    }
-
-    fn guarded(config: TargetConfig) -> Self {
-        let mut scene = Self::new(Mode::Enforce, config);
-        scene.feed(gate(GateMode::Kill));
-        scene.done();
-        scene.feed(up());
-        scene
+fn limits(permit: &Permit) -> GateLimits {
+    match permit.action() {
+        Action::Gate(limits) => *limits,
+        other => panic!("{other:?}"),
     }
 }
 
@@ -112,6 +52,7 @@ fn up() -> InputKind {
         path: "/docker/abc".to_owned(),
         adopted: 2,
         from_birth: false,
+        started_ns: 1_000 * SECOND_NS,
     }
 }
 
@@ -142,7 +83,7 @@ fn limits_are_set_once_the_mode_is_known_and_before_the_target_is_there() {
         names(&scene.feed(gate(GateMode::Kill))),
         ["gate_mode", "decision"]
     );
-    let Action::Gate(limits) = scene.permits[0].action().clone();
+    let limits = limits(&scene.permits[0]);
     assert_eq!(
         (limits.max_processes, limits.mode),
         (400, GateMode::Kill as u32)
@@ -152,7 +93,7 @@ fn limits_are_set_once_the_mode_is_known_and_before_the_target_is_there() {
         (limits.startup_token_ns, limits.startup_burst),
         (8_333_333, 960)
     );
-    assert_eq!(limits.startup_ns, 60 * SECOND_NS);
+    assert_eq!(limits.startup_ns, 600 * SECOND_NS);
     assert_eq!(names(&scene.feed(up())), ["armed"]);
     assert_eq!(names(&scene.done()), ["action"]);
     assert_eq!(
@@ -167,7 +108,7 @@ fn a_cgroup_target_has_no_start_up_window() {
     let source = TargetSource::Cgroup("/sys/fs/cgroup/x".into());
     let mut scene = Scene::new(Mode::Enforce, TargetConfig::of(source, Profile::Metamcp));
     scene.feed(gate(GateMode::Lsm));
-    let Action::Gate(limits) = scene.permits[0].action().clone();
+    let limits = limits(&scene.permits[0]);
     assert_eq!((limits.startup_ns, limits.mode), (0, GateMode::Lsm as u32));
 }
 
@@ -206,7 +147,7 @@ fn a_mode_that_the_config_does_not_allow_counts_only() {
         .retain(|rung| *rung == crate::config::Rung::Lsm);
     let mut scene = Scene::new(Mode::Enforce, config);
     scene.feed(gate(GateMode::Kill));
-    let Action::Gate(limits) = scene.permits[0].action().clone();
+    let limits = limits(&scene.permits[0]);
     assert_eq!(limits.mode, GateMode::Observe as u32);
 }
 

@@ -1,5 +1,6 @@
 //! One process, as /proc shows it at one moment.
 
+use crate::mask;
 use procfs::process::{ProcState, Process, Stat, StatFlags};
 use std::path::{Path, PathBuf};
 
@@ -30,6 +31,32 @@ pub fn look(pid: u32) -> Option<Seen> {
     Some(Seen {
         start_ns: started.checked_mul(ns_per_tick())?,
         tasks,
+    })
+}
+
+/// How a process stands to others, and what it runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kin {
+    /// Its start in clock ticks since boot.
+    pub start_ticks: u64,
+    /// Its parent's pid; 0: it is outside of what this process sees.
+    pub parent: u32,
+    /// Its session: the pid of that session's first process.
+    pub session: u32,
+    /// Its command line, masked. A process can write anything over it.
+    pub argv: Vec<String>,
+}
+
+/// What /proc says of `pid`'s relations; `None`: no such process.
+#[must_use]
+pub fn kin(pid: u32) -> Option<Kin> {
+    let process = process(pid)?;
+    let stat = process.stat().ok()?;
+    Some(Kin {
+        start_ticks: stat.starttime,
+        parent: u32::try_from(stat.ppid).ok()?,
+        session: u32::try_from(stat.session).ok()?,
+        argv: mask::each(&process.cmdline().unwrap_or_default()),
     })
 }
 

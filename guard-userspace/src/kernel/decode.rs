@@ -4,6 +4,7 @@
 use crate::evidence::process::ns_per_tick;
 use crate::mask;
 use crate::model::input::{BreachVerdict, Limit};
+use crate::model::kin::Birth;
 use crate::model::{CgroupId, InputKind, ProcessKey};
 use bytemuck::{Pod, Zeroable, bytes_of_mut};
 use bytes::Buf;
@@ -12,6 +13,7 @@ use guard_common::entry::flag;
 use guard_common::record::{
     Breach, Cgroup, Header, Process, RateSample, cgroup, kind, limit, verdict, what,
 };
+use guard_common::tree::Place;
 
 /// One record, understood.
 #[derive(Clone, Debug, PartialEq)]
@@ -124,6 +126,7 @@ fn breach(mut record: &[u8]) -> Result<InputKind, DecodeError> {
             limit::SLOTS => Limit::Processes,
             limit::TOKENS => Limit::Rate,
             limit::TABLE => Limit::Table,
+            limit::GUESTS => Limit::Guests,
             other => return Err(unknown("limit", other)),
         },
         verdict: match breach.verdict {
@@ -150,13 +153,14 @@ fn process(mut record: &[u8]) -> Result<InputKind, DecodeError> {
             process,
             parent: event.parent,
             comm: name(&event.comm),
-            condemned: u64::from(event.flags) & flag::CONDEMNED != 0,
+            place: Place(event.place),
+            birth: birth(event.flags),
         },
         what::EXEC => {
             let len = (event.args_len as usize).min(ARGS_MAX);
             let line = record.get(..len).ok_or(DecodeError::Short(record.len()))?;
-            let command = command(line);
-            InputKind::Execed { process, command }
+            let argv = argv(line);
+            InputKind::Execed { process, argv }
         }
         what::EXIT | what::LEAVE => InputKind::Exited {
             process,
@@ -189,14 +193,25 @@ fn name(comm: &[u8; 16]) -> String {
     mask::line(&String::from_utf8_lossy(text)).into_owned()
 }
 
-/// Arguments, each ended by NUL, as one line without secrets.
-fn command(line: &[u8]) -> String {
+fn birth(flags: u32) -> Birth {
+    let flags = u64::from(flags);
+    if flags & flag::ROOT != 0 {
+        Birth::Root
+    } else if flags & flag::ENTERED != 0 {
+        Birth::Entered
+    } else {
+        Birth::Forked
+    }
+}
+
+/// Arguments, each ended by NUL, without secrets.
+fn argv(line: &[u8]) -> Vec<String> {
     let line = line.strip_suffix(&[0]).unwrap_or(line);
     let arguments: Vec<_> = line
         .split(|&byte| byte == 0)
         .map(String::from_utf8_lossy)
         .collect();
-    mask::arguments(&arguments)
+    mask::each(&arguments)
 }
 
 /// Nanoseconds in the clock ticks of /proc, which the kernel rounds down too.

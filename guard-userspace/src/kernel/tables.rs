@@ -4,10 +4,13 @@
 //! Seldom while targets are busy: a classic tracepoint that preempts a bpf(2) call on a map is
 //! skipped by the kernel (guard-ebpf/src/main.rs).
 
+use crate::model::kin::{TreeKind, TreeSeen};
 use aya::maps::{Array, HashMap, Map, MapData, MapError, RingBuf};
 use aya::{Ebpf, Pod};
 use guard_common::abi::PATH_MAX;
-use guard_common::{GateLimits, GateState, ProcessEntry, TargetCounters};
+use guard_common::tree::account::{Account, Kind};
+use guard_common::{GateLimits, GateState, ProcessEntry, TargetCounters, TreeEntry};
+use std::collections::BTreeMap;
 
 /// A map is missing, is another one, or cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +43,7 @@ pub struct Tables {
     counters: Array<MapData, TargetCounters>,
     gates: Array<MapData, GateState>,
     processes: HashMap<MapData, u32, ProcessEntry>,
+    trees: HashMap<MapData, u64, TreeEntry>,
 }
 
 fn of<T: TryFrom<Map, Error = MapError>>(
@@ -82,6 +86,7 @@ impl Tables {
             counters: of(ebpf, "COUNTERS")?,
             gates: of(ebpf, "GATES")?,
             processes: of(ebpf, "PROCESSES")?,
+            trees: of(ebpf, "TREES")?,
         };
         Ok((tables, of(ebpf, "EVENTS")?))
     }
@@ -171,11 +176,43 @@ impl Tables {
         read(&self.gates, "GATES", slot)
     }
 
+    /// Trees and entries from outside of all slots, each by its slot. Not atomic.
+    #[must_use]
+    pub fn trees(&self) -> BTreeMap<u32, Vec<TreeSeen>> {
+        let mut all: BTreeMap<u32, Vec<TreeSeen>> = BTreeMap::new();
+        // One that is removed meanwhile makes the walk begin again, so some may come twice.
+        let mut known = std::collections::BTreeSet::new();
+        for (id, entry) in self.trees.iter().flatten() {
+            if known.insert(id) {
+                all.entry(entry.slot).or_default().extend(seen(id, &entry));
+            }
+        }
+        all
+    }
+
     /// A watched process.
     #[must_use]
     pub fn process(&self, pid: u32) -> Option<ProcessEntry> {
         self.processes.get(&pid, 0).ok()
     }
+}
+
+/// `None`: it is gone, or its element is another's by now.
+fn seen(id: u64, entry: &TreeEntry) -> Option<TreeSeen> {
+    let account = Account(entry.account);
+    account.is(id).then(|| TreeSeen {
+        id,
+        root: entry.root,
+        kind: match account.kind() {
+            Kind::Tree => TreeKind::Tree,
+            Kind::Open => TreeKind::Open,
+            Kind::Guest => TreeKind::Guests,
+        },
+        used: account.used(),
+        reserved: account.reserved(),
+        born_ns: entry.born_ns,
+        active_ns: entry.active_ns,
+    })
 }
 
 fn key(name: &str) -> Result<Name, TableError> {

@@ -1,6 +1,8 @@
 //! What is decided, and how it ended.
 
-use super::TargetId;
+use super::{ProcessKey, TargetId};
+use guard_common::tree::force::Post;
+use guard_common::tree::{Place, Role};
 use guard_common::{GateLimits, GateMode};
 
 /// Something the policy wants done. Nothing is done of it before the rails allow it.
@@ -21,6 +23,45 @@ pub struct Decision {
 pub enum Action {
     /// Put limits in force in the kernel.
     Gate(GateLimits),
+    /// Say what a process of the spine is.
+    Role {
+        /// The process.
+        process: ProcessKey,
+        /// Wrapper or gateway.
+        role: Role,
+        /// What it executed, for showing.
+        program: String,
+    },
+    /// A process in a tree is a gateway.
+    Protect {
+        /// The process.
+        process: ProcessKey,
+        /// What it executed, for showing.
+        program: String,
+    },
+    /// Count a process elsewhere.
+    Move {
+        /// The process.
+        process: ProcessKey,
+        /// Where.
+        post: Post,
+    },
+    /// Raise a tree's reservation.
+    Raise {
+        /// The tree.
+        tree: u64,
+        /// Towards so many slots.
+        peak: u64,
+        /// While fewer than this are taken.
+        room: u64,
+    },
+    /// Take back what a quiet tree does not use, but one.
+    Settle {
+        /// The tree.
+        tree: u64,
+        /// From this size on.
+        floor: u64,
+    },
 }
 
 impl Action {
@@ -29,6 +70,46 @@ impl Action {
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Gate(_) => "gate",
+            Self::Role { .. } => "role",
+            Self::Protect { .. } => "protect",
+            Self::Move { .. } => "move",
+            Self::Raise { .. } => "raise",
+            Self::Settle { .. } => "settle",
+        }
+    }
+
+    /// What its name does not say.
+    #[must_use]
+    pub fn in_words(&self) -> Option<String> {
+        Some(match self {
+            Self::Gate(_) => return None,
+            Self::Role {
+                process,
+                role,
+                program,
+            } => {
+                let (pid, role) = (process.pid, role.name());
+                format!("pid {pid} is a {role}: {program}")
+            }
+            Self::Protect { process, program } => {
+                format!("pid {} is a gateway, by protect: {program}", process.pid)
+            }
+            Self::Move { process, post } => format!("pid {} → {post:?}", process.pid),
+            Self::Raise { tree, peak, .. } => format!("tree {tree} → {peak} slots"),
+            Self::Settle { tree, .. } => format!("tree {tree}"),
+        })
+    }
+
+    /// Whether it is the guard's own bookkeeping, in its own tables: it refuses nothing and touches
+    /// no process, so `observe` does it too, and the log tells it to whoever asks for debug lines.
+    #[must_use]
+    pub fn is_bookkeeping(&self) -> bool {
+        match self {
+            Self::Gate(_) => false,
+            Self::Move { post, .. } => *post != Post::Nobody,
+            Self::Role { .. } | Self::Protect { .. } | Self::Raise { .. } | Self::Settle { .. } => {
+                true
+            }
         }
     }
 }
@@ -57,6 +138,20 @@ pub enum Reason {
     New,
     /// Another mode was proved.
     ModeChanged,
+    /// What memory can carry is known now.
+    AutoCap,
+    /// The container has started.
+    Started,
+    /// Its program says so.
+    Program,
+    /// It was found so.
+    Found,
+    /// Its family needs more than others.
+    Family,
+    /// The family has as many trees as it may have.
+    Instances,
+    /// Room is short.
+    RoomIsShort,
 }
 
 impl Reason {
@@ -66,6 +161,13 @@ impl Reason {
         match self {
             Self::New => "new_target",
             Self::ModeChanged => "mode_changed",
+            Self::AutoCap => "auto_cap",
+            Self::Started => "started",
+            Self::Program => "program",
+            Self::Found => "found",
+            Self::Family => "family",
+            Self::Instances => "max_instances",
+            Self::RoomIsShort => "room_is_short",
         }
     }
 }
@@ -77,6 +179,8 @@ pub struct Outcome {
     pub action: &'static str,
     /// The limits it put in force, where it did.
     pub limits: Option<GateLimits>,
+    /// Where it put a process, where it did.
+    pub place: Option<(ProcessKey, Place)>,
     /// Done, or what went wrong.
     pub kind: OutcomeKind,
 }

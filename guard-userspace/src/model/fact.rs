@@ -63,6 +63,12 @@ pub enum FactKind {
         committed: u64,
         /// The cap.
         max_processes: u64,
+        /// Slots of these that only wrappers may take.
+        reserve: u64,
+        /// Slots that a whole tree takes.
+        tree_processes: u64,
+        /// Who holds most slots, in words; empty where nobody is known to.
+        holders: String,
         /// The first of its storm: said with what to do.
         first: bool,
     },
@@ -83,6 +89,10 @@ pub enum FactKind {
         action: &'static str,
         /// Why.
         reason: &'static str,
+        /// In words, where the name alone does not say it.
+        what: Option<String>,
+        /// The guard's own bookkeeping: for whoever asks for debug lines.
+        quiet: bool,
         /// `None`: allowed. Else why the rails refused it.
         refused: Option<String>,
     },
@@ -90,6 +100,8 @@ pub enum FactKind {
     Action {
         /// What.
         action: &'static str,
+        /// The guard's own bookkeeping: for whoever asks for debug lines.
+        quiet: bool,
         /// In words: the limits in force, or the error.
         outcome: String,
         /// Whether it was done.

@@ -1,6 +1,8 @@
 //! All that can happen, as one closed enum.
 
+use super::kin::{Birth, Survey, TreeSeen};
 use super::{CgroupId, Outcome, ProcessKey, Stamp, TargetId};
+use guard_common::tree::Place;
 use guard_common::{GateMode, TargetCounters};
 
 /// Something happened to a target.
@@ -49,15 +51,17 @@ pub enum InputKind {
         parent: u32,
         /// Its name, which is its parent's until it executes a program.
         comm: String,
-        /// Born over a limit: dies at its first exec or fork.
-        condemned: bool,
+        /// What it is and whose slot it has; nobody's: born over a limit.
+        place: Place,
+        /// How it came.
+        birth: Birth,
     },
     /// A process executed a program. Sampled under load.
     Execed {
         /// The process.
         process: ProcessKey,
-        /// Its command line, already masked (no secrets), arguments joined by single spaces.
-        command: String,
+        /// Its command line, masked.
+        argv: Vec<String>,
     },
     /// A process ended, or left the target. Sampled under load.
     Exited {
@@ -66,6 +70,10 @@ pub enum InputKind {
         /// Wait status: signal in the low 7 bits, exit code above the low 8.
         status: u32,
     },
+    /// All of the target was looked at, since not all that happened to it was seen.
+    Surveyed(Survey),
+    /// Its trees and entries from outside, all of them.
+    Trees(Vec<TreeSeen>),
     /// Memory was read.
     Memory {
         /// Bytes charged to the target's cgroup.
@@ -92,6 +100,8 @@ pub enum InputKind {
         adopted: u64,
         /// Armed by the kernel before its first process.
         from_birth: bool,
+        /// Start of the container in ns of CLOCK_BOOTTIME; 0: not known, or no container.
+        started_ns: u64,
     },
     /// The target's cgroup is gone.
     Down {
@@ -120,6 +130,8 @@ pub enum Limit {
     Rate,
     /// A table of the guard's own was full.
     Table,
+    /// `guest_processes`.
+    Guests,
 }
 
 impl Limit {
@@ -130,6 +142,7 @@ impl Limit {
             Self::Processes => "max_processes",
             Self::Rate => "spawn_rate",
             Self::Table => "process_table",
+            Self::Guests => "guest_processes",
         }
     }
 }

@@ -6,6 +6,7 @@
 pub mod action;
 pub mod fact;
 pub mod input;
+pub mod kin;
 pub mod level;
 pub mod stamp;
 pub mod status;

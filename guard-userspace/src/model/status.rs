@@ -74,8 +74,16 @@ pub struct TargetStatus {
     pub counts: Counts,
     /// Live processes beyond what is healthy.
     pub excess: u64,
-    /// Slots taken below the cap.
+    /// Slots taken below the cap: processes, and what is reserved for their trees.
     pub committed: u64,
+    /// Slots that are reserved for trees and not used.
+    pub reserved: u64,
+    /// Slots that trees may still take; `None`: no cap.
+    pub free: Option<u64>,
+    /// Processes whose children are trees.
+    pub gateways: Vec<GatewayStatus>,
+    /// Families of trees, those that hold most slots first.
+    pub families: Vec<FamilyStatus>,
     /// Spawns in the last second.
     pub spawn_rate: u64,
     /// The mode in force: `observe`, or what the canary proved.
@@ -90,6 +98,30 @@ pub struct TargetStatus {
     pub memory_limit_bytes: Option<u64>,
     /// What could not be observed of it, by place.
     pub lost_events: BTreeMap<String, u64>,
+}
+
+/// A process whose children are trees.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GatewayStatus {
+    /// Its pid on the host.
+    pub pid: u32,
+    /// What it runs, masked.
+    pub program: String,
+}
+
+/// Trees whose command line is the same but for versions, paths, ports and ids.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FamilyStatus {
+    /// Program and package.
+    pub name: String,
+    /// Its trees.
+    pub trees: u64,
+    /// Their processes.
+    pub processes: u64,
+    /// The slots that they hold.
+    pub slots: u64,
+    /// Pids of their roots, the oldest first.
+    pub roots: Vec<u32>,
 }
 
 /// A target's cgroup.
@@ -114,6 +146,10 @@ pub struct LimitsStatus {
     pub spawn_rate: Option<u64>,
     /// Spawns at once from a full bucket.
     pub spawn_burst: u64,
+    /// Slots that a gateway's spawn asks for.
+    pub tree_processes: u64,
+    /// Slots below the cap that only the container's own wrappers may take.
+    pub reserve: u64,
 }
 
 /// A target's counts: gauges first, then totals. Meanings: `guard_common::TargetCounters`.

@@ -13,6 +13,12 @@ pub struct Verdict {
     pub level: Level,
     /// Why, in words, where the level changes.
     pub why: Option<String>,
+    /// Live processes beyond what is healthy.
+    pub excess: u64,
+    /// The cap that memory can carry, once it is fixed.
+    pub auto_cap: Option<u64>,
+    /// Processes that were judged, by pid, each with its family where it has one.
+    pub judged: Vec<(u32, Option<String>)>,
     /// What shall be done, before the rails have seen it.
     pub decisions: Vec<Decision>,
 }

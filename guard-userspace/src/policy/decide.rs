@@ -1,6 +1,6 @@
 //! One verdict for each input.
 
-use super::{gate, level};
+use super::{excess, found, gate, level, reserve, roles, start};
 use crate::config::{Mode, TargetConfig};
 use crate::model::{Decision, Stamp, TargetId, Tier, Verdict};
 use crate::state::TargetState;
@@ -14,22 +14,33 @@ pub fn decide(
     mode: Mode,
     now: Stamp,
 ) -> Verdict {
-    let measured = level::measure(state, config, now);
+    let excess = excess::processes(state, config);
+    let measured = level::measure(state, config, excess, now);
     let clear_after = config.processes.as_ref().map(|levels| levels.clear_after);
     let level = level::hold(measured, state.reached(), clear_after, now);
+    let roles = roles::decide(state, config);
+    let found = state.survey().map(|survey| found::decide(survey, config));
+    let actions = gate::decide(state, config, mode, now)
+        .into_iter()
+        .chain(found.unwrap_or_default())
+        .chain(roles.actions)
+        .chain(reserve::settle(state, config, now));
     Verdict {
         at: now,
         measured,
         level,
-        why: (level != state.level()).then(|| level::why(level, measured, state, config, now)),
-        decisions: gate::decide(state, config, mode, now)
+        why: (level != state.level())
+            .then(|| level::why(level, measured, state, config, excess, now)),
+        excess,
+        auto_cap: start::fixed(state, config, now),
+        judged: roles.judged,
+        decisions: actions
             .map(|(reason, action)| Decision {
                 target,
                 tier: Tier::Gate,
                 reason,
                 action,
             })
-            .into_iter()
             .collect(),
     }
 }

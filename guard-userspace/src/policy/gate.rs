@@ -1,5 +1,6 @@
 //! The limits a target should have.
 
+use super::start;
 use crate::config::checked::STARTUP_WINDOW;
 use crate::config::{Mode, Rung, TargetConfig};
 use crate::model::{Action, Reason, Stamp};
@@ -20,10 +21,12 @@ pub fn decide(
     mode: Mode,
     now: Stamp,
 ) -> Option<(Reason, Action)> {
-    let wanted = limits(config, mode_for(state.proof()?, config, mode));
+    let wanted = limits(state, config, mode_for(state.proof()?, config, mode), now);
     let reason = match state.in_force() {
         Some(limits) if *limits == wanted => return None,
-        Some(_) => Reason::ModeChanged,
+        Some(limits) if limits.mode != wanted.mode => Reason::ModeChanged,
+        Some(limits) if limits.max_processes != wanted.max_processes => Reason::AutoCap,
+        Some(_) => Reason::Started,
         None => Reason::New,
     };
     let action = Action::Gate(wanted);
@@ -48,34 +51,56 @@ pub fn mode_for(proof: &Proof, config: &TargetConfig, mode: Mode) -> GateMode {
     }
 }
 
-/// A target's config in the kernel's units. Only containers have a start-up window: of a cgroup
-/// nobody says when it starts.
+/// A target's config in the kernel's units, as it is now. Only containers have a start-up window: of
+/// a cgroup nobody says when it starts.
 #[must_use]
-pub fn limits(config: &TargetConfig, mode: GateMode) -> GateLimits {
+pub fn limits(
+    state: &TargetState,
+    config: &TargetConfig,
+    mode: GateMode,
+    now: Stamp,
+) -> GateLimits {
+    let max_processes = start::cap(state, config);
+    let starting = start::is_on(state, now) || state.cgroup().is_none();
+    of_config(config, mode, max_processes, starting)
+}
+
+/// What a target's slot has until the canary has spoken: it counts, by what the target is, and
+/// refuses nothing.
+#[must_use]
+pub fn counting(config: &TargetConfig) -> GateLimits {
+    let max_processes = config.gate.max_processes.processes();
+    of_config(config, GateMode::Observe, max_processes, true)
+}
+
+fn of_config(
+    config: &TargetConfig,
+    mode: GateMode,
+    max_processes: u64,
+    starting: bool,
+) -> GateLimits {
     let gate = &config.gate;
-    let starts = config.source.is_container();
-    let kind = if starts {
+    let is_container = config.source.is_container();
+    let starts = is_container && starting;
+    let kind = if is_container {
         TargetKind::Container
     } else {
         TargetKind::Cgroup
     };
     let window_ns = u64::try_from(STARTUP_WINDOW.as_nanos()).unwrap_or(u64::MAX);
+    let startup = |value: u64| if starts { value } else { 0 };
     GateLimits {
-        max_processes: gate.max_processes.processes(),
+        max_processes,
         token_ns: token_ns(gate.spawn_rate),
         burst: gate.spawn_burst,
-        startup_token_ns: if starts {
-            token_ns(gate.startup_rate)
-        } else {
-            0
-        },
-        startup_burst: if starts { gate.startup_burst } else { 0 },
-        startup_ns: if starts { window_ns } else { 0 },
-        mode: mode as u32,
+        startup_token_ns: startup(token_ns(gate.startup_rate)),
+        startup_burst: startup(gate.startup_burst),
+        startup_ns: startup(window_ns),
         reserve: gate.reserve,
         tree_processes: gate.tree.processes,
         tree_spawns: gate.tree.spawns,
         guest_processes: gate.guest_processes,
+        mode: mode as u32,
         kind: kind as u32,
     }
 }

@@ -12,7 +12,7 @@ use core::time::Duration;
 
 /// The level that the figures alone ask for at `now`. Without thresholds it is normal.
 #[must_use]
-pub fn measure(state: &TargetState, config: &TargetConfig, now: Stamp) -> Level {
+pub fn measure(state: &TargetState, config: &TargetConfig, excess: u64, now: Stamp) -> Level {
     if config.processes.is_none() {
         return Level::Normal;
     }
@@ -21,15 +21,15 @@ pub fn measure(state: &TargetState, config: &TargetConfig, now: Stamp) -> Level 
     } else {
         Level::Normal
     };
-    by_count(state, config)
+    by_count(state, config, excess)
         .map_or(Level::Normal, |(level, _)| level)
         .max(gate)
 }
 
 /// The worst level whose threshold the count has reached, and that threshold.
-fn by_count(state: &TargetState, config: &TargetConfig) -> Option<(Level, u64)> {
+fn by_count(state: &TargetState, config: &TargetConfig, excess: u64) -> Option<(Level, u64)> {
     let levels = config.processes.as_ref()?;
-    let count = count(state, levels.count);
+    let count = count(state, excess, levels.count);
     [
         (Level::Nuclear, levels.nuclear),
         (Level::Emergency, levels.emergency),
@@ -40,9 +40,9 @@ fn by_count(state: &TargetState, config: &TargetConfig) -> Option<(Level, u64)> 
     .find(|(_, threshold)| count >= *threshold)
 }
 
-fn count(state: &TargetState, by: Count) -> u64 {
+fn count(state: &TargetState, excess: u64, by: Count) -> u64 {
     match by {
-        Count::Excess => state.excess(),
+        Count::Excess => excess,
         Count::Total => state.counters().live,
     }
 }
@@ -73,6 +73,7 @@ pub fn why(
     measured: Level,
     state: &TargetState,
     config: &TargetConfig,
+    excess: u64,
     now: Stamp,
 ) -> String {
     let Some(levels) = &config.processes else {
@@ -82,10 +83,10 @@ pub fn why(
         let cleared = levels.clear_after.as_secs();
         return format!("nothing worse than {} for {cleared} s", level.name());
     }
-    match by_count(state, config) {
+    match by_count(state, config, excess) {
         Some((by_count, threshold)) if by_count == level => {
             let (count, what) = match levels.count {
-                Count::Excess => (state.excess(), "processes beyond what is healthy"),
+                Count::Excess => (excess, "processes beyond what is healthy"),
                 Count::Total => (state.counters().live, "live processes"),
             };
             format!("{count} {what}, {} from {threshold}", level.name())

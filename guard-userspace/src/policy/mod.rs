@@ -1,14 +1,18 @@
 //! What should be done: pure functions of a target's state and config.
 
 pub mod decide;
+pub mod excess;
 pub mod family;
+pub mod found;
 pub mod gate;
 pub mod glob;
 pub mod level;
 pub mod package;
 pub mod program;
+pub mod reserve;
 pub mod role;
+pub mod roles;
 pub mod shell;
-pub mod sizes;
+pub mod start;
 
 pub use decide::decide;

@@ -52,5 +52,10 @@ pub fn check(
             })
         }
         (_, Action::Gate(_)) => Ok(Permit { decision }),
+        (_, action) if action.is_bookkeeping() => Ok(Permit { decision }),
+        (Mode::Observe, action) => Err(Refusal {
+            why: format!("observe: would have done `{}`", action.name()),
+        }),
+        (Mode::Enforce, _) => Ok(Permit { decision }),
     }
 }

@@ -118,16 +118,25 @@ pub fn publish(fact: &Fact, target: &str) {
             tier,
             action,
             reason,
+            what,
+            quiet,
             refused,
         } => {
-            info!(event, target, tier, action, reason, refused);
+            if *quiet && *action != "role" && *action != "protect" {
+                debug!(event, target, tier, action, reason, what, refused);
+            } else {
+                info!(event, target, tier, action, reason, what, refused);
+            }
         }
         FactKind::Action {
             action,
+            quiet,
             outcome,
             done,
         } => {
-            if *done {
+            if *quiet {
+                debug!(event, target, action, outcome, done);
+            } else if *done {
                 info!(event, target, action, outcome, done);
             } else {
                 warn!(event, target, action, outcome, done);
@@ -166,13 +175,14 @@ fn breach(event: &str, target: &str, kind: &FactKind) {
         committed,
         max_processes,
         first,
+        ..
     } = kind
     else {
         return;
     };
     let (limit_name, verdict_name) = (limit.name(), verdict.name());
     if *first {
-        let words = refusal(target, *limit, *verdict, *pid, comm, *max_processes);
+        let words = refusal(target, kind);
         warn!(
             event,
             target,
@@ -201,22 +211,45 @@ fn breach(event: &str, target: &str, kind: &FactKind) {
 }
 
 /// Who was refused, by whom, at which limit, and what to do.
-fn refusal(
-    target: &str,
-    limit: Limit,
-    verdict: BreachVerdict,
-    pid: u32,
-    comm: &str,
-    max_processes: u64,
-) -> String {
+fn refusal(target: &str, breach: &FactKind) -> String {
+    let FactKind::Breach {
+        limit,
+        verdict,
+        pid,
+        comm,
+        committed,
+        max_processes,
+        reserve,
+        tree_processes,
+        holders,
+        ..
+    } = breach
+    else {
+        return String::new();
+    };
     let (why, fix) = match limit {
-        Limit::Processes => (
-            format!("{target} is at its cap of {max_processes} processes (max_processes)"),
-            "end what leaks, or raise max_processes if these processes are wanted",
-        ),
+        Limit::Processes => {
+            let reserve = match reserve {
+                0 => String::new(),
+                slots => format!(", {slots} are kept for its own wrappers"),
+            };
+            let tree = match tree_processes {
+                0 | 1 => String::new(),
+                slots => format!(", a whole tree takes {slots}"),
+            };
+            let taken = format!("{committed} of {max_processes} slots (max_processes) are taken");
+            (
+                format!("{target} has no room: {taken}{reserve}{tree}"),
+                "end what leaks, or raise max_processes if these processes are wanted",
+            )
+        }
         Limit::Rate => (
             format!("{target} spawns faster than spawn_rate allows and spawn_burst is used up"),
             "look for a loop that spawns and exits, or raise spawn_rate and spawn_burst",
+        ),
+        Limit::Guests => (
+            format!("an entry from outside into {target} has used up guest_processes"),
+            "look at what `docker exec` or the health check runs, or raise guest_processes",
         ),
         Limit::Table => (
             "a table of the guard's own is full".to_owned(),
@@ -228,7 +261,11 @@ fn refusal(
         BreachVerdict::Condemned => "the new process dies at its first exec or fork (mode kill)",
         BreachVerdict::Observed => "it was let through (observe); enforce would have refused it",
     };
-    format!("{comm} (pid {pid}) got no new process: {why}; {fate}. What to do: {fix}")
+    let holders = match holders.as_str() {
+        "" => String::new(),
+        holders => format!(" ({holders})"),
+    };
+    format!("{comm} (pid {pid}) got no new process: {why}; {fate}. What to do: {fix}{holders}")
 }
 
 /// A level is as loud as it is bad.

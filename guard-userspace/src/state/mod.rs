@@ -3,9 +3,12 @@
 
 pub mod attempt;
 pub mod counts;
+pub mod kin;
 pub mod rate;
+pub mod sizes;
 pub mod storm;
 pub mod target;
+pub mod trees;
 mod view;
 
 pub use attempt::Attempt;

@@ -2,12 +2,18 @@
 
 use super::attempt::Attempt;
 use super::counts::{Counts, Stretch};
+use super::kin::Kin;
 use super::rate::Rate;
 use super::storm::Storm;
+use super::trees::Trees;
 use crate::model::input::Limit;
-use crate::model::{CgroupId, Input, InputKind, Level, OutcomeKind, Verdict};
+use crate::model::kin::Survey;
+use crate::model::{Action, CgroupId, Input, InputKind, Level, OutcomeKind, Verdict};
 use guard_common::{GateLimits, GateMode};
 use std::collections::BTreeMap;
+
+/// The name of the one action that is tried again ([`Action::Gate`]).
+const GATE: &str = "gate";
 
 /// All that is known of one target.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -25,6 +31,21 @@ pub struct TargetState {
     pub(super) level_why: String,
     pub(super) reached_ns: [Option<u64>; Level::ALL.len()],
     pub(super) lost: BTreeMap<&'static str, u64>,
+    pub(super) kin: Kin,
+    pub(super) trees: Trees,
+    pub(super) survey: Option<Survey>,
+    pub(super) excess: u64,
+    pub(super) start: Option<Start>,
+    pub(super) auto_cap: Option<u64>,
+}
+
+/// A container's start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Start {
+    /// When, ns of CLOCK_BOOTTIME.
+    pub since_ns: u64,
+    /// When the last family appeared that was not there before, ns of CLOCK_BOOTTIME.
+    pub family_ns: u64,
 }
 
 /// Where the target lives.
@@ -116,7 +137,13 @@ impl TargetState {
                 path,
                 adopted,
                 from_birth,
+                started_ns,
             } => {
+                self.auto_cap = None;
+                self.start = (*started_ns != 0).then_some(Start {
+                    since_ns: *started_ns,
+                    family_ns: *started_ns,
+                });
                 self.counts.begin(at.second());
                 self.cgroup = Some(Cgroup {
                     id: *cgroup,
@@ -131,15 +158,35 @@ impl TargetState {
                 if outcome.kind == OutcomeKind::Done && outcome.limits.is_some() {
                     self.in_force = outcome.limits;
                 }
-                self.attempt.end(outcome, at.boot_ns);
+                if let Some((process, place)) = outcome.place {
+                    self.kin.moved(process, place);
+                }
+                if outcome.action == GATE {
+                    self.attempt.end(outcome, at.boot_ns);
+                }
             }
             InputKind::Tick => {
                 if self.cgroup.is_some() {
                     applied.stretch = self.counts.idle(at.second());
                 }
             }
-            // Lineage is for trees and victims, which come later.
-            InputKind::Spawned { .. } | InputKind::Execed { .. } | InputKind::Exited { .. } => {}
+            InputKind::Spawned {
+                process,
+                parent,
+                place,
+                birth,
+                ..
+            } => {
+                self.kin.born(*process, *parent, *place, *birth, at.boot_ns);
+            }
+            InputKind::Execed { process, argv } => self.kin.execed(*process, argv, at.boot_ns),
+            InputKind::Exited { process, .. } => self.kin.ended(*process),
+            InputKind::Surveyed(survey) => {
+                self.kin.surveyed(survey, at.boot_ns);
+                self.trees.see(&survey.trees, &self.kin, at.boot_ns);
+                self.survey = Some(survey.clone());
+            }
+            InputKind::Trees(trees) => self.trees.see(trees, &self.kin, at.boot_ns),
         }
         applied
     }
@@ -155,8 +202,27 @@ impl TargetState {
         if let Some(why) = &verdict.why {
             self.level_why.clone_from(why);
         }
-        if let Some(decision) = verdict.decisions.first() {
-            self.attempt = Attempt::Pending(decision.action.clone());
+        let mut actions = verdict.decisions.iter().map(|decision| &decision.action);
+        if let Some(action) = actions.find(|action| matches!(action, Action::Gate(_))) {
+            self.attempt = Attempt::Pending(action.clone());
+        }
+        self.excess = verdict.excess;
+        self.survey = None;
+        self.trees.judged();
+        self.auto_cap = verdict.auto_cap;
+        for (pid, family) in &verdict.judged {
+            let family = family.as_deref();
+            let is_new = |family: &str| {
+                self.kin
+                    .all()
+                    .all(|one| one.family.as_deref() != Some(family))
+            };
+            if family.is_some_and(is_new)
+                && let Some(start) = &mut self.start
+            {
+                start.family_ns = verdict.at.boot_ns;
+            }
+            self.kin.judged(*pid, family);
         }
     }
 
@@ -165,6 +231,11 @@ impl TargetState {
         self.cgroup = None;
         self.memory = None;
         self.committed = 0;
+        self.excess = 0;
+        self.start = None;
+        self.auto_cap = None;
+        self.kin.clear();
+        self.trees.clear();
         self.counts.clear_gauges();
     }
 

@@ -1,7 +1,10 @@
 //! Reading a target's state.
 
 use super::attempt::Attempt;
-use super::target::{Cgroup, Memory, Proof, TargetState};
+use super::kin::Kin;
+use super::target::{Cgroup, Memory, Proof, Start, TargetState};
+use super::trees::{Trees, UNKNOWN};
+use crate::model::kin::Survey;
 use crate::model::{Level, Stamp};
 use guard_common::{GateLimits, GateMode, TargetCounters};
 use std::collections::BTreeMap;
@@ -19,10 +22,58 @@ impl TargetState {
         self.counts.seen()
     }
 
-    /// Live processes beyond what is healthy: all of them, until families are known.
+    /// Live processes beyond what is healthy.
     #[must_use]
     pub const fn excess(&self) -> u64 {
-        self.counts.seen().live
+        self.excess
+    }
+
+    /// The processes that roles and families come from.
+    #[must_use]
+    pub const fn kin(&self) -> &Kin {
+        &self.kin
+    }
+
+    /// Its trees.
+    #[must_use]
+    pub const fn trees(&self) -> &Trees {
+        &self.trees
+    }
+
+    /// The family that holds most slots, in words: `32 slots are held by 8 trees of npx x`. Empty
+    /// where no family is known.
+    #[must_use]
+    pub fn holders(&self) -> String {
+        let mut families: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
+        let known = |(_, family): &(_, &str)| *family != UNKNOWN;
+        for (tree, family) in self.trees.with_families(&self.kin).filter(known) {
+            let (trees, slots) = families.entry(family).or_default();
+            *trees += 1;
+            *slots += tree.used.max(tree.reserved);
+        }
+        let most = families.into_iter().max_by_key(|(_, (_, slots))| *slots);
+        most.map_or_else(String::new, |(family, (trees, slots))| {
+            format!("{slots} slots are held by {trees} trees of {family}")
+        })
+    }
+
+    /// What was found there just now and is not judged yet.
+    #[must_use]
+    pub const fn survey(&self) -> Option<&Survey> {
+        self.survey.as_ref()
+    }
+
+    /// The container's start, where it is known.
+    #[must_use]
+    pub const fn start(&self) -> Option<Start> {
+        self.start
+    }
+
+    /// The cap that was fixed when the container had started; `None`: it is starting, or the cap is
+    /// a number of the config's.
+    #[must_use]
+    pub const fn auto_cap(&self) -> Option<u64> {
+        self.auto_cap
     }
 
     /// Slots taken.

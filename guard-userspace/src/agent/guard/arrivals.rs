@@ -4,7 +4,7 @@
 //! who is a target. So a word about a cgroup that is no longer the one being counted changes
 //! nothing of that one.
 
-use super::{Guard, named};
+use super::{Came, Guard, named};
 use crate::agent::clock;
 use crate::agent::places::Up;
 use crate::config::TargetSource;
@@ -117,6 +117,7 @@ impl Guard {
         if is_new {
             let config = self.places.get(id)?.config.clone();
             self.engine.watch(id, config);
+            self.count_only(id);
             self.tell_gate_to(id);
         }
         Some(id)
@@ -143,9 +144,13 @@ impl Guard {
         let up = Up {
             id: CgroupId(inode),
             dir: found.cgroup_dir.clone(),
+            init: found.init,
         };
         if let Some(place) = self.places.get_mut(id) {
             place.said = Some(up.id);
+            if let Some(known) = place.up.as_mut().filter(|known| known.id == up.id) {
+                known.init = up.init;
+            }
         }
         if self.place_of(id, up.id) {
             return;
@@ -153,7 +158,12 @@ impl Guard {
         self.go_down(at, id, "its cgroup is another one now");
         if self.kernel.tables.slot_of(inode) == Some(id.0) {
             // The kernel armed it at its birth; its record of that is on its way.
-            self.go_up(at, id, up, 0, true);
+            let came = Came {
+                adopted: 0,
+                from_birth: true,
+                started_ns: found.started_boot_ns,
+            };
+            self.go_up(at, id, up, came);
             return;
         }
         match self.kernel.arm(id.0, &found.cgroup_dir, &self.v2_mount) {
@@ -161,7 +171,13 @@ impl Guard {
                 if found.started_boot_ns != 0 {
                     self.started(id, found.started_boot_ns);
                 }
-                self.go_up(at, id, up, armed.adopted, false);
+                let came = Came {
+                    adopted: armed.adopted,
+                    from_birth: false,
+                    started_ns: found.started_boot_ns,
+                };
+                self.go_up(at, id, up, came);
+                self.survey(id);
             }
             Err(error) => tracing::error!(
                 %error,

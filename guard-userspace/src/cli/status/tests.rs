@@ -1,7 +1,7 @@
 //! What an operator reads.
 
 use super::*;
-use crate::model::status::{CgroupStatus, Counts, LimitsStatus};
+use crate::model::status::{CgroupStatus, Counts, FamilyStatus, GatewayStatus, LimitsStatus};
 
 fn status() -> Status {
     let guarded = TargetStatus {
@@ -22,12 +22,28 @@ fn status() -> Status {
             denied: 17,
             ..Counts::default()
         },
+        committed: 56,
+        reserved: 2,
+        free: Some(0),
+        gateways: vec![GatewayStatus {
+            pid: 41,
+            program: "node dist/index.js".to_owned(),
+        }],
+        families: vec![FamilyStatus {
+            name: "npx @modelcontextprotocol/server-memory".to_owned(),
+            trees: 14,
+            processes: 42,
+            slots: 54,
+            roots: vec![50, 60],
+        }],
         spawn_rate: 12,
         mode: "lsm".to_owned(),
         limits: Some(LimitsStatus {
             max_processes: Some(60),
             spawn_rate: Some(60),
             spawn_burst: 480,
+            tree_processes: 4,
+            reserve: 4,
         }),
         ..TargetStatus::default()
     };
@@ -62,6 +78,9 @@ fn the_table_shows_figures_reasons_and_who_is_waited_for() {
     later    waiting      0    -      0        0       0       0       0  observe
 
     metamcp: container metamcp at /docker/abc
+    metamcp: 56 slots taken, 2 of them reserved and unused; 0 free for trees
+    metamcp: gateway 41: node dist/index.js
+    metamcp: 54 slots: 14 trees of npx @modelcontextprotocol/server-memory (42 processes)
     metamcp: critical: held at the cap: 60 of 60 slots taken
     later: waiting for container later
     ");

@@ -28,6 +28,7 @@ fn any_input() -> impl Strategy<Value = (u64, InputKind)> {
         any::<bool>().prop_map(|done| InputKind::Outcome(Outcome {
             action: "gate",
             limits: None,
+            place: None,
             kind: if done {
                 OutcomeKind::Done
             } else {
@@ -50,8 +51,10 @@ proptest! {
             scene.feed(kind);
         }
         for permit in &scene.permits {
-            let Action::Gate(limits) = permit.action();
-            prop_assert_eq!(limits.mode, GateMode::Observe as u32);
+            match permit.action() {
+                Action::Gate(limits) => prop_assert_eq!(limits.mode, GateMode::Observe as u32),
+                action => prop_assert!(action.is_bookkeeping()),
+            }
         }
     }
 

@@ -68,8 +68,10 @@ fn each_kind_of_record_is_read() {
         pid: 4_711,
         start_ticks: 123,
     };
-    let command = "node x.js --token ***".to_owned();
-    let expected = InputKind::Execed { process, command };
+    let argv = ["node", "x.js", "--token", "***"]
+        .map(str::to_owned)
+        .to_vec();
+    let expected = InputKind::Execed { process, argv };
     assert_eq!(read.kind, EventKind::Input(expected));
 }
 
@@ -87,10 +89,10 @@ fn what_cannot_be_read_is_named() {
         other[at] = byte;
         other
     };
-    check(&with(0, 2), DecodeError::Version(2));
+    check(&with(0, 77), DecodeError::Version(77));
     check(&with(2, 77), DecodeError::Kind(77));
     let of = "event of a process";
-    check(&with(24, 66), DecodeError::Value { of, value: 66 });
+    check(&with(32, 66), DecodeError::Value { of, value: 66 });
 }
 
 proptest! {

@@ -96,6 +96,9 @@ fn breach(limit: Limit, verdict: BreachVerdict, first: bool) -> FactKind {
         comm,
         committed: 60,
         max_processes: 60,
+        reserve: 4,
+        tree_processes: 4,
+        holders: "54 slots are held by 14 trees of npx x".to_owned(),
         first,
     }
 }
@@ -111,7 +114,9 @@ fn the_first_refusal_says_who_by_whom_at_which_limit_and_what_to_do() {
     for part in [
         "npm exec",
         "4711",
-        "cap of 60",
+        "60 of 60 slots",
+        "a whole tree takes 4",
+        "14 trees of npx x",
         "mode kill",
         "raise max_processes",
     ] {

@@ -1,4 +1,4 @@
-//! How large a family's trees become, and how much room is left for those that it still needs.
+//! How large a family's trees become.
 
 /// Trees that a family's usual size is taken from.
 const REMEMBERED: usize = 9;
@@ -37,20 +37,6 @@ impl Sizes {
     }
 }
 
-/// Most slots that a raise may bring a target to: what is open to trees, less what families below
-/// `allowed` instances may still need. Each is (instances, slots of one).
-#[must_use]
-pub fn room_for_raises(
-    open_to_trees: u64,
-    allowed: u64,
-    families: impl Iterator<Item = (u64, u64)>,
-) -> u64 {
-    let needed = families
-        .map(|(instances, slots)| allowed.saturating_sub(instances).saturating_mul(slots))
-        .fold(0, u64::saturating_add);
-    open_to_trees.saturating_sub(needed)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -69,18 +55,5 @@ mod tests {
         check(&[3, 12, 12], Some(12), Some(12));
         check(&[9, 3, 3, 3, 3, 3, 3, 3, 3, 3], Some(9), Some(3));
         check(&[3, 3, 3, 3, 3, 9, 9, 9, 9, 9, 9], Some(9), Some(9));
-    }
-
-    #[test]
-    fn what_others_may_still_need_is_no_room() {
-        let check = |families: &[(u64, u64)], expected: u64| {
-            let room = room_for_raises(100, 4, families.iter().copied());
-            assert_eq!(room, expected, "{families:?}");
-        };
-        check(&[], 100);
-        check(&[(4, 3), (9, 12)], 100);
-        check(&[(1, 4), (3, 12)], 100 - 12 - 12);
-        check(&[(0, 30)], 0);
-        check(&[(0, u64::MAX), (0, 1)], 0);
     }
 }

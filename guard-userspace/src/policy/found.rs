@@ -1,0 +1,174 @@
+//! Where processes belong that were there before anybody watched, or whose births were missed.
+//!
+//! By parent up to the spine; a child that a wrapper of the spine has only inherited (its own
+//! session's first process is gone) by its session. What each is now is compared with that, so that
+//! a survey of what is known already asks for nothing.
+
+use super::role;
+use crate::config::TargetConfig;
+use crate::model::kin::{Found, Survey};
+use crate::model::{Action, Reason};
+use guard_common::tree::Role;
+use guard_common::tree::force::Post;
+use std::collections::BTreeMap;
+
+/// Most generations that are looked through.
+const GENERATIONS: usize = 64;
+
+/// What a process should be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Due {
+    /// In the spine.
+    Spine(Role),
+    /// A root in a cgroup target that `protect` means.
+    Protected,
+    /// A root.
+    Root,
+    /// In the tree of this root.
+    In(u32),
+    /// Came from outside.
+    Guest,
+    /// With this one, which did.
+    With(u32),
+}
+
+/// What is to be done so that each process is counted where it belongs.
+#[must_use]
+pub fn decide(survey: &Survey, config: &TargetConfig) -> Vec<(Reason, Action)> {
+    let found: BTreeMap<u32, &Found> = survey
+        .processes
+        .iter()
+        .map(|one| (one.process.pid, one))
+        .collect();
+    let mut scene = Scene {
+        found,
+        config,
+        init: survey.init,
+        due: BTreeMap::new(),
+    };
+    let pids: Vec<u32> = scene.found.keys().copied().collect();
+    for pid in &pids {
+        scene.due(*pid, GENERATIONS);
+    }
+    let roots: BTreeMap<u64, u32> = survey
+        .trees
+        .iter()
+        .map(|tree| (tree.id, tree.root))
+        .collect();
+    pids.iter()
+        .filter_map(|pid| scene.action(*pid, &roots))
+        .map(|action| (Reason::Found, action))
+        .collect()
+}
+
+struct Scene<'a> {
+    found: BTreeMap<u32, &'a Found>,
+    config: &'a TargetConfig,
+    init: Option<u32>,
+    due: BTreeMap<u32, Due>,
+}
+
+impl Scene<'_> {
+    /// What `pid` should be.
+    fn due(&mut self, pid: u32, generations: usize) -> Option<Due> {
+        if let Some(due) = self.due.get(&pid) {
+            return Some(*due);
+        }
+        let found = *self.found.get(&pid)?;
+        let due = self.look(found, generations.checked_sub(1)?)?;
+        self.due.insert(pid, due);
+        Some(due)
+    }
+
+    fn look(&mut self, found: &Found, generations: usize) -> Option<Due> {
+        let container = self.config.source.is_container();
+        if self.init == Some(found.process.pid) {
+            return Some(self.spine(found));
+        }
+        let Some(parent) = self.due(found.parent, generations) else {
+            return Some(match (container, self.init) {
+                (true, Some(_)) => Due::Guest,
+                _ => self.root(found),
+            });
+        };
+        Some(match parent {
+            Due::Spine(Role::Gateway) | Due::Protected => self.root(found),
+            Due::Spine(_) if self.is_inherited(found) => {
+                self.of_session(found).map_or(Due::Root, Due::In)
+            }
+            Due::Spine(_) => self.spine(found),
+            Due::Root => Due::In(found.parent),
+            Due::In(root) => Due::In(root),
+            Due::Guest => Due::With(found.parent),
+            Due::With(first) => Due::With(first),
+        })
+    }
+
+    fn spine(&self, found: &Found) -> Due {
+        let role = role::of_spine(&found.argv, &self.config.gate.wrappers);
+        Due::Spine(role.unwrap_or(Role::Wrapper))
+    }
+
+    fn root(&self, found: &Found) -> Due {
+        if role::is_protected(&found.argv, &self.config.protect) {
+            Due::Protected
+        } else {
+            Due::Root
+        }
+    }
+
+    /// Whether its parent adopted it when its own parent ended.
+    fn is_inherited(&self, found: &Found) -> bool {
+        let parent = self.found.get(&found.parent);
+        let leader_lives = self.found.contains_key(&found.session);
+        !leader_lives && parent.is_some_and(|parent| parent.session != found.session)
+    }
+
+    /// The process of the same session that is looked at first, where that is another.
+    fn of_session(&self, found: &Found) -> Option<u32> {
+        let same = |one: &&&Found| one.session == found.session;
+        let first = self.found.values().find(same)?.process.pid;
+        (first != found.process.pid).then_some(first)
+    }
+
+    /// What brings `pid` from what it is to what it should be.
+    fn action(&self, pid: u32, roots: &BTreeMap<u64, u32>) -> Option<Action> {
+        let found = *self.found.get(&pid)?;
+        let (process, place) = (found.process, found.place);
+        let of_own_tree = roots.get(&place.tree()) == Some(&pid);
+        let moved = |post| Some(Action::Move { process, post });
+        // Where its first process is not there yet itself, the next survey finds both.
+        let beside = |first: u32| {
+            let first = self.found.get(&first)?.place;
+            let id = first.tree();
+            (id != 0 && id != place.tree()).then_some(Post::In { id, hold: false })
+        };
+        match (*self.due.get(&pid)?, place.role()) {
+            (_, Role::Nobody) => None,
+            (Due::Spine(role), Role::Wrapper | Role::Gateway) if place.tree() == 0 => {
+                let program = found.argv.join(" ");
+                (role != place.role()).then_some(Action::Role {
+                    process,
+                    role,
+                    program,
+                })
+            }
+            (Due::Spine(Role::Gateway), _) => moved(Post::Gateway),
+            (Due::Spine(_), _) => moved(Post::Wrapper),
+            (Due::Protected, Role::Gateway) => None,
+            (Due::Protected, Role::Member) if of_own_tree => {
+                let program = found.argv.join(" ");
+                Some(Action::Protect { process, program })
+            }
+            (Due::Root, Role::Member) if of_own_tree => None,
+            (Due::Root | Due::Protected, _) => moved(Post::Found),
+            (Due::In(root), _) => moved(beside(root)?),
+            (Due::Guest, Role::Guest) => None,
+            (Due::Guest, _) => moved(Post::Guest),
+            (Due::With(first), _) => moved(beside(first)?),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,90 @@
+//! Trees as they were last seen, and how large those of each family become.
+
+use super::kin::Kin;
+use super::sizes::Sizes;
+use crate::model::kin::{TreeKind, TreeSeen};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What a tree is called whose root's program was never seen.
+pub const UNKNOWN: &str = "unknown";
+
+/// So long after its last fork or exec a tree has the size that it will have, in ns. (The last fork
+/// of 20 npx trees that boot together came up to 58 s after their roots', with none for more than
+/// 10 s in between: workload.md.)
+const GROWN_NS: u64 = 20_000_000_000;
+
+/// Trees of one target.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Trees {
+    seen: Vec<TreeSeen>,
+    sizes: BTreeMap<String, Sizes>,
+    noted: BTreeSet<u64>,
+    fresh: bool,
+}
+
+impl Trees {
+    /// All trees, gateways' remains and guests' entries.
+    #[must_use]
+    pub fn all(&self) -> &[TreeSeen] {
+        &self.seen
+    }
+
+    /// Whether they were seen since the policy looked at them last.
+    #[must_use]
+    pub const fn is_fresh(&self) -> bool {
+        self.fresh
+    }
+
+    /// The policy has looked at them.
+    pub const fn judged(&mut self) {
+        self.fresh = false;
+    }
+
+    /// The trees alone, each with its family.
+    pub fn with_families<'a>(
+        &'a self,
+        kin: &'a Kin,
+    ) -> impl Iterator<Item = (&'a TreeSeen, &'a str)> {
+        let trees = self.seen.iter().filter(|tree| tree.kind == TreeKind::Tree);
+        trees.map(|tree| {
+            let root = kin
+                .get(tree.root)
+                .filter(|root| root.place.tree() == tree.id);
+            let family = root.and_then(|root| root.family.as_deref());
+            (tree, family.unwrap_or(UNKNOWN))
+        })
+    }
+
+    /// How large a family's trees become.
+    #[must_use]
+    pub fn sizes(&self, family: &str) -> Option<&Sizes> {
+        self.sizes.get(family)
+    }
+
+    /// Takes what is there now.
+    pub fn see(&mut self, seen: &[TreeSeen], kin: &Kin, now_ns: u64) {
+        self.seen = seen.to_vec();
+        self.fresh = true;
+        self.noted
+            .retain(|id| seen.iter().any(|tree| tree.id == *id));
+        let grown: Vec<(u64, u64, String)> = self
+            .with_families(kin)
+            .filter(|(tree, family)| {
+                *family != UNKNOWN
+                    && now_ns >= tree.active_ns.saturating_add(GROWN_NS)
+                    && !self.noted.contains(&tree.id)
+            })
+            .map(|(tree, family)| (tree.id, tree.used, family.to_owned()))
+            .collect();
+        for (id, used, family) in grown {
+            self.noted.insert(id);
+            self.sizes.entry(family).or_default().note(used);
+        }
+    }
+
+    /// Nothing is there any more. What is known of sizes stays.
+    pub fn clear(&mut self) {
+        self.seen.clear();
+        self.noted.clear();
+    }
+}
