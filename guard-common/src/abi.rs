@@ -38,6 +38,9 @@ pub const DETAIL_PER_SECOND: u64 = 2_000;
 /// Least time between two [`crate::record::Breach`] records of one target.
 pub const BREACH_EVERY_NS: u64 = 10_000_000;
 
+/// Least time between two [`crate::record::Near`] records of one target.
+pub const NEAR_EVERY_NS: u64 = 20_000_000;
+
 /// `CLONE_THREAD` of clone(2): the child is a thread of its parent's process.
 pub const CLONE_THREAD: u64 = 0x0001_0000;
 
@@ -62,4 +65,15 @@ pub enum Control {
     Started = 5,
     /// Let go of a process that stays where it is, since that is no target any more: pid, start.
     Release = 6,
+    /// Is a process condemned whose exec is to be denied? If so it is counted as denied, once: pid.
+    /// Its slot is the kernel side's to know.
+    Judge = 7,
+    /// Is a process the target's? pid.
+    Belongs = 8,
+    /// Is a living process of the target condemned? pid; 0: is any?
+    Condemned = 9,
+    /// A condemned process is about to be sent SIGKILL by the agent, and is counted as killed: pid.
+    Sentence = 10,
+    /// Is the target near its limits, by `NEAR`?
+    Near = 11,
 }

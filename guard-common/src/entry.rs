@@ -51,4 +51,6 @@ pub mod flag {
     pub const KILLED: u64 = 2;
     /// Entered from outside (attach, CLONE_INTO_CGROUP) or was there at arming.
     pub const ENTERED: u64 = 4;
+    /// An exec of it was denied and counted.
+    pub const DENIED: u64 = 8;
 }

@@ -12,6 +12,7 @@
 #![feature(asm_experimental_arch)]
 
 mod atomic;
+mod deny;
 mod detail;
 mod gate;
 mod hooks;

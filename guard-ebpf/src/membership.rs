@@ -5,7 +5,7 @@ use crate::detail::Event;
 use crate::gate::{self, Answer};
 use crate::maps::{self, Ref, Target};
 use crate::task::{self, Kptr};
-use crate::{count, detail, gate_word, rate};
+use crate::{count, deny, detail, gate_word, rate};
 use guard_common::entry::{ProcessEntry, flag};
 use guard_common::record::{limit, verdict, what};
 use guard_common::word::Word;
@@ -73,6 +73,7 @@ pub fn born(target: Target, parent: Ref<ProcessEntry>, pid: u32) {
     count!(target, tasks).count();
     if granted.is_some() {
         gate::alive(target);
+        deny::look(target);
     } else {
         count!(target, condemned).count();
         count!(target, condemned_now).count();
@@ -188,6 +189,7 @@ pub fn enter(target: Target, pid: u32, start_ns: u64, tasks: u32) -> Added {
     count!(target, tasks).fetch_add(u64::from(tasks));
     count!(target, entered).count();
     gate::alive(target);
+    deny::look(target);
     detail::process(
         target,
         &Event {

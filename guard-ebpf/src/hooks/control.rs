@@ -2,7 +2,7 @@
 //! are changed by the kernel's atomics alone.
 
 use crate::membership::Added;
-use crate::{count, gate_word, maps, membership, rate};
+use crate::{count, deny, gate_word, maps, membership, rate};
 use aya_ebpf::programs::RawTracePointContext;
 use aya_log_ebpf::warn;
 use core::ffi::c_void;
@@ -51,6 +51,16 @@ fn answer(ctx: &RawTracePointContext) -> i32 {
             }
             _ => false,
         }
+    } else if op == Control::Judge as u64 {
+        deny::judge(a as u32)
+    } else if op == Control::Belongs as u64 {
+        maps::process(a as u32).is_some_and(|entry| entry.get().slot == target.slot)
+    } else if op == Control::Condemned as u64 {
+        deny::condemned(target, a as u32)
+    } else if op == Control::Sentence as u64 {
+        deny::sentence(target, a as u32)
+    } else if op == Control::Near as u64 {
+        deny::is_near(target)
     } else {
         warn!(
             ctx,

@@ -1,6 +1,6 @@
 //! Executed programs.
 
-use crate::{count, detail, gate, maps, membership, rate, task};
+use crate::{count, deny, detail, gate, maps, membership, rate, task};
 use aya_ebpf::macros::tracepoint;
 use aya_ebpf::programs::TracePointContext;
 use guard_common::entry::flag;
@@ -36,6 +36,7 @@ fn sched_process_exec(_ctx: TracePointContext) -> u32 {
         count!(target, tasks).fetch_add(drift);
     }
     if entry.flags().load() & flag::CONDEMNED != 0 {
+        deny::unseen(target);
         gate::execute_sentence(target, entry);
     }
     detail::exec(target, tgid, entry);

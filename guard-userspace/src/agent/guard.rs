@@ -3,9 +3,11 @@
 
 mod arrivals;
 mod canary;
+mod deny;
 
 use super::clock;
 use super::places::{Place, Places, Up};
+use super::rounds::{Mailbox, Rounds};
 use crate::actions;
 use crate::config::{Config, Mode};
 use crate::engine::Engine;
@@ -13,11 +15,13 @@ use crate::evidence::memory::Accounts;
 use crate::evidence::tree;
 use crate::kernel::decode::{CgroupChange, Event, EventKind};
 use crate::kernel::{Kernel, Ladder};
+use crate::model::input::SpawnErrno;
 use crate::model::{CgroupId, Fact, Input, InputKind, Stamp, TargetId};
 use crate::sinks::log;
 use guard_common::GateMode;
 use guard_common::abi::Control;
 use std::collections::{BTreeMap, VecDeque};
+use std::io;
 use std::path::PathBuf;
 
 /// The agent's state.
@@ -37,6 +41,7 @@ pub struct Guard {
     /// What could not be observed, by place, beside the targets' own.
     pub lost: BTreeMap<&'static str, u64>,
     ladder: Ladder,
+    rounds: Rounds,
     accounts: Accounts,
 }
 
@@ -47,6 +52,8 @@ pub struct Gate {
     pub mode: GateMode,
     /// Whether the canary has shown it.
     pub proved: bool,
+    /// What a refused spawn says; `None`: its process dies.
+    pub errno: Option<SpawnErrno>,
     /// Why this one.
     pub why: String,
     /// Whether the canary has spoken yet.
@@ -55,8 +62,15 @@ pub struct Gate {
 
 impl Guard {
     /// With all targets of the config and nothing known of them.
-    #[must_use]
-    pub fn new(config: Config, mut kernel: Kernel, v2_mount: PathBuf) -> Self {
+    ///
+    /// # Errors
+    /// No thread for the rounds.
+    pub fn new(
+        config: Config,
+        mut kernel: Kernel,
+        v2_mount: PathBuf,
+        mailbox: Mailbox,
+    ) -> io::Result<Self> {
         let places = Places::new(config.targets.clone());
         let mut engine = Engine::new(config.mode);
         for (id, place) in places.iter() {
@@ -64,15 +78,17 @@ impl Guard {
         }
         let (ladder, why) = match config.mode {
             Mode::Enforce => {
-                let wants_lsm = canary::wants_lsm(&config);
-                (Ladder::begin(&mut kernel, wants_lsm), "not tried yet")
+                let wanted = canary::wanted(&config);
+                (Ladder::begin(&mut kernel, wanted), "not tried yet")
             }
             Mode::Observe => (Ladder::none(), "observe: nothing is refused"),
         };
         kernel.forget_types();
+        let rounds = Rounds::start(mailbox, kernel.asker()?, &v2_mount)?;
         let gate = Gate {
             mode: GateMode::Observe,
             proved: false,
+            errno: None,
             why: why.to_owned(),
             known: false,
         };
@@ -86,14 +102,16 @@ impl Guard {
             gate,
             lost: BTreeMap::new(),
             ladder,
+            rounds,
             accounts,
         };
+        guard.take_up_deny();
         guard.expect_paths();
         if guard.config.mode == Mode::Observe {
             guard.gate.known = true;
             guard.tell_gate();
         }
-        guard
+        Ok(guard)
     }
 
     /// One input, and all that follows from it.
@@ -129,7 +147,7 @@ impl Guard {
             EventKind::Input(kind) => self.step(at, target, kind),
             EventKind::Cgroup(id, CgroupChange::Armed) => self.born(at, target, id),
             EventKind::Cgroup(id, CgroupChange::Removed) => self.removed(at, target, id),
-            EventKind::Cgroup(_, CgroupChange::Nested) => {}
+            EventKind::Cgroup(_, CgroupChange::Nested) | EventKind::Near => {}
         }
     }
 
@@ -169,6 +187,7 @@ impl Guard {
             place.up = Some(up);
         }
         self.step(at, target, kind);
+        self.tell_rounds();
     }
 
     /// The target is no longer counted, if it was.
@@ -205,6 +224,7 @@ impl Guard {
             }
             self.step(now, id, InputKind::Tick);
         }
+        self.tell_rounds();
         let programs = self.kernel.program_stats();
         let skipped = programs.iter().map(|program| program.recursion_misses);
         self.lose("recursion", skipped.sum());

@@ -2,7 +2,7 @@
 //! bytes in mind. (The idea is tetragon's pkg/alignchecker.)
 
 use super::btf::Btf;
-use guard_common::record::{Breach, Cgroup, Header, Process, RateSample};
+use guard_common::record::{Breach, Cgroup, Header, Near, Process, RateSample};
 use guard_common::{GateLimits, GateState, ProcessEntry, TargetCounters};
 use object::{File, Object, ObjectSection};
 
@@ -35,6 +35,7 @@ fn ours() -> Vec<Layout> {
         Breach { header, limit, verdict, pid, committed, max_processes, comm }
         Process { header, start_ns, what, pid, parent, flags, status, args_len, comm }
         Cgroup { header, id, what }
+        Near { header }
         ProcessEntry { tasks, dead, flags, start_ns, slot, parent, tree, role }
         GateLimits {
             max_processes, token_ns, burst, startup_token_ns, startup_burst, startup_ns, mode,

@@ -4,7 +4,7 @@ use super::attempt::Attempt;
 use super::counts::{Counts, Stretch};
 use super::rate::Rate;
 use super::storm::Storm;
-use crate::model::input::Limit;
+use crate::model::input::{Limit, SpawnErrno};
 use crate::model::{CgroupId, Input, InputKind, Level, OutcomeKind, Verdict};
 use guard_common::{GateLimits, GateMode};
 use std::collections::BTreeMap;
@@ -56,6 +56,8 @@ pub struct Proof {
     pub mode: GateMode,
     /// Whether it was seen to refuse.
     pub proved: bool,
+    /// What a refused spawn says; `None`: its process dies.
+    pub errno: Option<SpawnErrno>,
 }
 
 /// What an input brought that is worth a line of its own.
@@ -103,10 +105,16 @@ impl TargetState {
                     limit: *limit,
                 });
             }
-            InputKind::Gate { mode, proved, .. } => {
+            InputKind::Gate {
+                mode,
+                proved,
+                errno,
+                ..
+            } => {
                 let proof = Some(Proof {
                     mode: *mode,
                     proved: *proved,
+                    errno: *errno,
                 });
                 applied.proof_changed = self.proof != proof;
                 self.proof = proof;
