@@ -38,6 +38,9 @@ pub const DETAIL_PER_SECOND: u64 = 2_000;
 /// Least time between two [`crate::record::Breach`] records of one target.
 pub const BREACH_EVERY_NS: u64 = 10_000_000;
 
+/// Least time between two [`crate::record::Near`] records of one target.
+pub const NEAR_EVERY_NS: u64 = 20_000_000;
+
 /// `CLONE_THREAD` of clone(2): the child is a thread of its parent's process.
 pub const CLONE_THREAD: u64 = 0x0001_0000;
 
@@ -74,4 +77,15 @@ pub enum Control {
     Raise = 10,
     /// A tree gives back what it does not use but one: tree, least size for that.
     Settle = 11,
+    /// Is a process condemned whose exec is to be denied? If so it is counted as denied, once: pid.
+    /// Its slot is the kernel side's to know.
+    Judge = 12,
+    /// Is a process the target's? pid.
+    Belongs = 13,
+    /// Is a living process of the target condemned? pid; 0: is any?
+    Condemned = 14,
+    /// A condemned process is about to be sent SIGKILL by the agent, and is counted as killed: pid.
+    Sentence = 15,
+    /// Is the target near its limits, by `NEAR`?
+    Near = 16,
 }

@@ -14,6 +14,9 @@ pub enum GateMode {
     Kill = 1,
     /// The fork itself fails with EAGAIN (BPF LSM, `security_task_alloc`).
     Lsm = 2,
+    /// As `Kill` in the kernel; the agent denies a condemned child's exec before it comes to that
+    /// (fanotify).
+    Deny = 3,
 }
 
 impl GateMode {
@@ -24,6 +27,7 @@ impl GateMode {
             0 => Some(Self::Observe),
             1 => Some(Self::Kill),
             2 => Some(Self::Lsm),
+            3 => Some(Self::Deny),
             _ => None,
         }
     }
@@ -35,6 +39,7 @@ impl GateMode {
             Self::Observe => "observe",
             Self::Kill => "kill",
             Self::Lsm => "lsm",
+            Self::Deny => "deny",
         }
     }
 }
@@ -174,7 +179,7 @@ pub struct TargetCounters {
     pub exits: u64,
     /// Processes waiting; 0 until waiting exists.
     pub parked: u64,
-    /// Forks refused.
+    /// Spawns refused: forks in `lsm`, processes whose exec failed in `deny` (also `condemned`).
     pub denied: u64,
     /// Forks over the limit that could not be refused.
     pub condemned: u64,

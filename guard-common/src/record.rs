@@ -30,6 +30,8 @@ pub mod kind {
     pub const PROCESS: u16 = 3;
     /// [`super::Cgroup`]
     pub const CGROUP: u16 = 4;
+    /// [`super::Near`]
+    pub const NEAR: u16 = 5;
 }
 
 /// A target's counts at the end of one active second.
@@ -146,6 +148,15 @@ pub struct Cgroup {
     pub what: u32,
     /// Padding, 0.
     pub reserved: u32,
+}
+
+/// A target in mode `deny` has come near its limits: its execs are to be asked about. At most one in
+/// [`crate::abi::NEAR_EVERY_NS`] per target; it wakes the agent at once.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+pub struct Near {
+    /// Kind [`kind::NEAR`].
+    pub header: Header,
 }
 
 /// Values of [`Cgroup::what`].

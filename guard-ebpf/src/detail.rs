@@ -4,9 +4,11 @@ use crate::maps::{self, Ref, Target};
 use crate::{count, gate_word, task};
 use core::mem::MaybeUninit;
 use guard_common::ProcessEntry;
-use guard_common::abi::{ARGS_MAX, BREACH_EVERY_NS, DETAIL_PER_SECOND, LAYOUT_VERSION};
+use guard_common::abi::{
+    ARGS_MAX, BREACH_EVERY_NS, DETAIL_PER_SECOND, LAYOUT_VERSION, NEAR_EVERY_NS,
+};
 use guard_common::entry::flag;
-use guard_common::record::{Breach, Cgroup, Header, Process, kind, what};
+use guard_common::record::{Breach, Cgroup, Header, Near, Process, kind, what};
 use guard_common::tree::{Place, Role};
 use guard_common::word::Word;
 
@@ -175,6 +177,21 @@ pub fn breach(target: Target, limit: u32, verdict: u32) {
         comm: task::comm(),
     };
     let ok = maps::submit(FORCE_WAKEUP, |to: &mut MaybeUninit<Breach>| {
+        to.write(record);
+    });
+    written(target, ok);
+}
+
+/// The target is near its limits; at most one record in [`NEAR_EVERY_NS`].
+#[inline(always)]
+pub fn near(target: Target) {
+    if !maps::may_say_near(target.slot, task::now_ns(), NEAR_EVERY_NS) {
+        return;
+    }
+    let record = Near {
+        header: header(target, kind::NEAR),
+    };
+    let ok = maps::submit(FORCE_WAKEUP, |to: &mut MaybeUninit<Near>| {
         to.write(record);
     });
     written(target, ok);

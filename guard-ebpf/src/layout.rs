@@ -4,7 +4,7 @@
 //! against its own before it loads the object (guard-userspace/src/kernel/layout.rs).
 
 use core::mem::MaybeUninit;
-use guard_common::record::{Breach, Cgroup, Process, RateSample};
+use guard_common::record::{Breach, Cgroup, Near, Process, RateSample};
 use guard_common::{GateLimits, GateState, ProcessEntry, TreeEntry};
 
 /// Never read or written.
@@ -14,6 +14,7 @@ struct Shared {
     breach: Breach,
     process: Process,
     cgroup: Cgroup,
+    near: Near,
     entry: ProcessEntry,
     tree: TreeEntry,
     limits: GateLimits,

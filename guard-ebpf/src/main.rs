@@ -12,6 +12,8 @@
 #![feature(asm_experimental_arch)]
 
 mod atomic;
+mod away;
+mod deny;
 mod detail;
 mod gate;
 mod hooks;

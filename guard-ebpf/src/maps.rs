@@ -103,6 +103,14 @@ static ARMING: Array<u64> = Array::with_max_entries(1, 0);
 #[map]
 static WATCHED: Array<u64> = Array::with_max_entries(1, 0);
 
+/// A target is near its limits while fewer slots than this are free. Written by the agent.
+#[map]
+static NEAR: Array<u64> = Array::with_max_entries(MAX_TARGETS, 0);
+
+/// When that was last said of a target, in ns of CLOCK_BOOTTIME.
+#[map]
+static NEAR_SAID: Array<u64> = Array::with_max_entries(MAX_TARGETS, 0);
+
 /// Records to the agent.
 #[map]
 pub static EVENTS: RingBuf = RingBuf::with_byte_size(RING_BYTES, 0);
@@ -226,6 +234,24 @@ pub fn may_speak(now_ns: u64) -> bool {
         let last = word.load();
         now_ns.wrapping_sub(last) > 1_000_000_000 && word.compare_exchange(last, now_ns) == last
     })
+}
+
+/// A target is near its limits while fewer slots than this are free.
+#[inline(always)]
+pub fn near_slots(slot: u32) -> u64 {
+    NEAR.get(slot).copied().unwrap_or(0)
+}
+
+/// Whether that may be said of a target now.
+#[inline(always)]
+pub fn may_say_near(slot: u32, now_ns: u64, every_ns: u64) -> bool {
+    let Some(word) = NEAR_SAID.get_ptr_mut(slot) else {
+        return false;
+    };
+    // SAFETY: a u64 array's value, just looked up.
+    let word = unsafe { Cell::new(word) };
+    let last = word.load();
+    now_ns.wrapping_sub(last) > every_ns && word.compare_exchange(last, now_ns) == last
 }
 
 /// Whether any target is being armed now.

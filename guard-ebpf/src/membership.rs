@@ -5,7 +5,7 @@ use crate::detail::Event;
 use crate::gate;
 use crate::maps::{self, Ref, Target};
 use crate::task::{self, Kptr};
-use crate::{count, detail, rate, trees};
+use crate::{away, count, deny, detail, rate, trees};
 use guard_common::entry::{ProcessEntry, flag};
 use guard_common::record::{limit, verdict, what};
 use guard_common::tree::force::Post;
@@ -35,6 +35,7 @@ pub enum Added {
 #[inline(always)]
 pub fn born(target: Target, parent: Ref<ProcessEntry>, pid: u32) {
     let Some(grant) = granted(target, parent) else {
+        away::forked(target.slot, pid);
         return;
     };
     let child = task::newborn(pid);
@@ -71,6 +72,7 @@ pub fn born(target: Target, parent: Ref<ProcessEntry>, pid: u32) {
     }
     count!(target, tasks).count();
     gate::alive(target, grant.place);
+    deny::look(target);
     // Moved out between its birth and this event, or born outside by CLONE_INTO_CGROUP: the move
     // saw no entry, so we take it away. Had it seen one, the entry is another target's by now.
     if let Some(child) = child
@@ -78,7 +80,7 @@ pub fn born(target: Target, parent: Ref<ProcessEntry>, pid: u32) {
     {
         let slot = child.task_cgroup_id().and_then(maps::cgroup_slot);
         if slot != Some(target.slot) {
-            leave(target.slot, pid);
+            leave(target.slot, pid, Leave::Away);
             if let Some(other) = slot {
                 enter(other, pid, start_ns, 1, None);
             }
@@ -137,6 +139,14 @@ fn add(pid: u32, new: &ProcessEntry, born: bool) -> Added {
     let Some(old) = maps::process(pid) else {
         return Added::Full;
     };
+    if away::is_away(old) {
+        maps::remove_process(pid);
+        return if maps::add_process(pid, new) {
+            Added::Yes
+        } else {
+            Added::There
+        };
+    }
     if new.start_ns <= old.get().start_ns.saturating_add(SAME_START_NS) {
         return Added::There;
     }
@@ -177,12 +187,15 @@ fn ended(target: Target, entry: Ref<ProcessEntry>) {
 
 /// Where a process belongs that enters a target.
 #[inline(always)]
-fn post_of_entrant(target: Target) -> Post {
+fn post_of_entrant(target: Target, pid: u32) -> Post {
     if maps::arming(target.slot) {
         // It was there, and the agent will say what it is.
         return Post::Found;
     }
     if target.limits.get().kind != TargetKind::Container as u32 {
+        return Post::Root;
+    }
+    if away::was_of(target.slot, pid) {
         return Post::Root;
     }
     let inside = count!(target, live).load() | count!(target, guests).load();
@@ -204,7 +217,7 @@ extern "C" fn gate_enter(slot: u32, pid: u32, start_ns: u64, tasks: u32, post: u
     rate::touch(target);
     let post = match Post::unpack(post) {
         Some(post) => post,
-        None => post_of_entrant(target),
+        None => post_of_entrant(target, pid),
     };
     let Some(place) = trees::force(slot, post) else {
         count!(target, table_full).count();
@@ -231,6 +244,7 @@ extern "C" fn gate_enter(slot: u32, pid: u32, start_ns: u64, tasks: u32, post: u
     count!(target, tasks).fetch_add(u64::from(tasks));
     count!(target, entered).count();
     gate::alive(target, place);
+    deny::look(target);
     let event = Event {
         what: what::ENTER,
         pid,
@@ -251,10 +265,31 @@ pub fn enter(slot: u32, pid: u32, start_ns: u64, tasks: u32, post: Option<u64>) 
     }
 }
 
-/// A watched process of the target in `slot` went outside. 1: it did.
+/// A fork of one that went outside meanwhile is in the target in `slot` all the same.
+#[inline(always)]
+pub fn late(slot: u32, pid: u32, start_ns: u64) {
+    if enter(slot, pid, start_ns, 1, Some(Post::Root.pack())) == Added::Yes
+        && let Some(target) = maps::target(slot)
+    {
+        count!(target, spawns).count();
+        count!(target, entered).fetch_sub(1);
+    }
+}
+
+/// What becomes of a process that is no longer counted.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Leave {
+    /// It is elsewhere and may come back.
+    Away = 0,
+    /// It stays where it is, which is no target any more.
+    Released = 1,
+}
+
+/// A watched process of the target in `slot` is no longer counted. 1: it was until now.
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn gate_leave(slot: u32, pid: u32) -> u32 {
+extern "C" fn gate_leave(slot: u32, pid: u32, how: u32) -> u32 {
     let (Some(target), Some(entry)) = (maps::target(slot), maps::process(pid)) else {
         return 0;
     };
@@ -273,16 +308,23 @@ extern "C" fn gate_leave(slot: u32, pid: u32) -> u32 {
     };
     detail::process(target, &event, entry.get());
     count!(target, left).count();
+    if how == Leave::Away as u32 {
+        // Once, by whoever marked it dead: an addition sets the bit.
+        entry.flags().fetch_add(flag::AWAY);
+    }
     count!(target, tasks).fetch_sub(entry.tasks().load());
     gate::gone(target, place::vacate(&entry.place()));
-    u32::from(maps::remove_process(pid))
+    if how != Leave::Away as u32 {
+        maps::remove_process(pid);
+    }
+    1
 }
 
-/// A watched process went outside; false where it did not. A condemned one stays: leaving is no
-/// escape.
+/// A watched process is no longer counted; false where it was not. A condemned one stays: leaving
+/// is no escape.
 #[inline(always)]
-pub fn leave(slot: u32, pid: u32) -> bool {
-    gate_leave(slot, pid) != 0
+pub fn leave(slot: u32, pid: u32, how: Leave) -> bool {
+    gate_leave(slot, pid, how as u32) != 0
 }
 
 /// The process died without our having seen it: an adopted one that was dead already.

@@ -36,7 +36,10 @@ impl Table for Trees {
 
     #[inline(always)]
     fn find(&self, id: u64) -> Option<Cell> {
-        maps::tree(id).map(|tree| tree.account())
+        // An entry can be another process's by the time its place is read; of another target's tree
+        // nothing must be counted here.
+        let tree = maps::tree(id).filter(|tree| tree.get().slot == self.target.slot);
+        tree.map(|tree| tree.account())
     }
 
     #[inline(always)]

@@ -8,6 +8,7 @@ mod lock;
 mod places;
 mod proving;
 mod report;
+mod rounds;
 mod signals;
 mod survive;
 
@@ -24,6 +25,7 @@ use anyhow::{Context, anyhow};
 use follow::Follow;
 use guard::Guard;
 use lock::Lock;
+use rounds::Mailbox;
 use signals::Signals;
 use std::path::PathBuf;
 use survive::Home;
@@ -93,8 +95,11 @@ pub fn run(config: Config, options: Options) -> Result<(), Failure> {
     );
     let _home = Home::enter(&v2_mount);
     let (kernel, ring) = Kernel::load().map_err(|error| Failure::new(Code::KernelLacks, error))?;
-    let reader = Reader::start(ring).context("no thread to read the kernel's events")?;
-    let guard = Guard::new(config, kernel, v2_mount);
+    let mailbox = Mailbox::new();
+    let reader =
+        Reader::start(ring, mailbox.wakes()).context("no thread to read the kernel's events")?;
+    let guard = Guard::new(config, kernel, v2_mount, mailbox)
+        .context("no thread to go round the targets")?;
     let follow = Follow {
         guard,
         reader,

@@ -197,8 +197,18 @@ impl News<'_> {
                     first,
                 });
             }
-            InputKind::Gate { mode, proved, why } if applied.proof_changed => {
-                self.say(FactKind::GateMode { mode, proved, why });
+            InputKind::Gate {
+                mode,
+                proved,
+                errno,
+                why,
+            } if applied.proof_changed => {
+                self.say(FactKind::GateMode {
+                    mode,
+                    proved,
+                    errno,
+                    why,
+                });
             }
             InputKind::Up {
                 cgroup,

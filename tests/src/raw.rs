@@ -9,6 +9,7 @@ use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::sync::atomic::AtomicU64;
 
+use rustix::mount::{MountPropagationFlags, UnmountFlags, mount_change, unmount};
 use rustix::process::Pid;
 
 /// Words of memory that this process and all its forks share, zeroed, for as long as any lives.
@@ -32,6 +33,30 @@ pub fn shared_words<const N: usize>() -> io::Result<&'static [AtomicU64; N]> {
         }
         Ok(&*page.cast::<[AtomicU64; N]>())
     }
+}
+
+/// Gives this process a mount namespace of its own, without the mounts of container engines, which
+/// their owners could not take away while a copy is in use.
+///
+/// # Errors
+/// The kernel's: not root.
+pub fn own_mounts() -> io::Result<()> {
+    // SAFETY: it takes no pointer.
+    if unsafe { libc::unshare(libc::CLONE_NEWNS) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let all = MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC;
+    // Where it is no mount (an initramfs), nothing comes from outside either.
+    let _ = mount_change("/", all);
+    for line in std::fs::read_to_string("/proc/self/mounts")?.lines() {
+        if let Some(point) = line.split(' ').nth(1)
+            && point.contains("/docker")
+        {
+            // Gone with the one that it was on, perhaps.
+            let _ = unmount(point, UnmountFlags::DETACH);
+        }
+    }
+    Ok(())
 }
 
 /// Forks; the child runs `body` and ends with its result, never returning from here.

@@ -25,7 +25,8 @@ struct Ready {
 }
 
 impl Storm {
-    /// Starts one; it moves itself into the cgroup before it makes anything.
+    /// Starts one; it moves itself into the cgroup, and away from the host's mounts, before it makes
+    /// anything.
     ///
     /// # Errors
     /// The program is not built, or cannot start.
@@ -34,7 +35,7 @@ impl Storm {
             .path()
             .to_str()
             .context("a cgroup path that is not UTF-8")?;
-        Self::start_here(&[&["--cgroup", path], arguments].concat())
+        Self::start_here(&[&["--apart", "--cgroup", path], arguments].concat())
     }
 
     /// Starts one where this process is.

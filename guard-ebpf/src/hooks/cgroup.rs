@@ -3,9 +3,9 @@
 //! tp_btf here: these events fire under cgroup_mutex, so no second run can meet the per-CPU
 //! recursion guard that makes tp_btf lose events elsewhere.
 
-use crate::membership::Added;
+use crate::membership::{Added, Leave};
 use crate::task::{self, Kptr};
-use crate::{count, detail, gate_word, maps, membership};
+use crate::{away, count, detail, gate_word, maps, membership};
 use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
 use aya_log_ebpf::{debug, info, warn};
@@ -127,10 +127,13 @@ fn moved(ctx: &BtfTracePointContext, to: Kptr, task: Kptr) -> Option<()> {
     }
     let slot = maps::cgroup_slot(to.cgroup_id()?);
     if let Some(entry) = maps::process(pid) {
-        if slot == Some(entry.get().slot) {
+        let away = away::is_away(entry);
+        if slot == Some(entry.get().slot) && !away {
             return None;
         }
-        membership::leave(entry.get().slot, pid);
+        if !away {
+            membership::leave(entry.get().slot, pid, Leave::Away);
+        }
     }
     let target = maps::target(slot?)?;
     let live = task.task_live();

@@ -1,8 +1,8 @@
 //! What the agent asks for: run by BPF_PROG_TEST_RUN, never attached, so that the kernel's words
 //! are changed by the kernel's atomics alone.
 
-use crate::membership::Added;
-use crate::{count, gate_word, maps, membership, rate, trees};
+use crate::membership::{Added, Leave};
+use crate::{away, count, deny, gate_word, maps, membership, rate, trees};
 use aya_ebpf::programs::RawTracePointContext;
 use aya_log_ebpf::warn;
 use core::ffi::c_void;
@@ -29,8 +29,11 @@ fn answer(ctx: &RawTracePointContext) -> i32 {
     };
     let pid = a as u32;
     // A process is named by its start, too: the pid may be another's by now.
-    let is_there =
-        || maps::process(pid).filter(|entry| entry.get().slot == slot && entry.get().start_ns == b);
+    let is_there = || {
+        maps::process(pid).filter(|entry| {
+            entry.get().slot == slot && entry.get().start_ns == b && !away::is_away(*entry)
+        })
+    };
     let done = if op == Control::Adopt as u64 {
         membership::enter(slot, pid, b, c as u32, Some(d)) == Added::Yes
     } else if op == Control::Forget as u64 {
@@ -50,7 +53,7 @@ fn answer(ctx: &RawTracePointContext) -> i32 {
         gate_word!(target, started_ns).store(a);
         true
     } else if op == Control::Release as u64 {
-        is_there().is_some() && membership::leave(slot, pid)
+        is_there().is_some() && membership::leave(slot, pid, Leave::Released)
     } else if op == Control::Move as u64 {
         is_there().is_some() && trees::move_to(slot, pid, c)
     } else if op == Control::Spine as u64 {
@@ -61,6 +64,16 @@ fn answer(ctx: &RawTracePointContext) -> i32 {
         trees::raise(slot, a, b, c)
     } else if op == Control::Settle as u64 {
         trees::settle(slot, a, b)
+    } else if op == Control::Judge as u64 {
+        deny::judge(pid)
+    } else if op == Control::Belongs as u64 {
+        maps::process(pid).is_some_and(|entry| entry.get().slot == slot && !away::is_away(entry))
+    } else if op == Control::Condemned as u64 {
+        deny::condemned(target, pid)
+    } else if op == Control::Sentence as u64 {
+        deny::sentence(target, pid)
+    } else if op == Control::Near as u64 {
+        deny::is_near(target)
     } else {
         warn!(
             ctx,

@@ -1,6 +1,6 @@
 //! Executed programs.
 
-use crate::{count, detail, gate, maps, membership, rate, task, trees};
+use crate::{away, count, deny, detail, gate, maps, membership, rate, task, trees};
 use aya_ebpf::macros::tracepoint;
 use aya_ebpf::programs::TracePointContext;
 use guard_common::entry::flag;
@@ -11,6 +11,7 @@ use guard_common::word::Word;
 fn sched_process_exec(_ctx: TracePointContext) -> u32 {
     let tgid = task::tgid();
     let entry = match maps::process(tgid) {
+        Some(entry) if away::is_away(entry) => return 0,
         Some(entry) => entry,
         // It may have come into a target on a way we did not see: exec is where we look.
         None => {
@@ -37,6 +38,7 @@ fn sched_process_exec(_ctx: TracePointContext) -> u32 {
         count!(target, tasks).fetch_add(drift);
     }
     if entry.flags().load() & flag::CONDEMNED != 0 {
+        deny::unseen(target);
         gate::execute_sentence(target, entry);
     }
     trees::active(Place(entry.place().load()));

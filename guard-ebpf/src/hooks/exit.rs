@@ -1,6 +1,6 @@
 //! Ends.
 
-use crate::{gate, maps, membership, task};
+use crate::{away, gate, maps, membership, task};
 use aya_ebpf::macros::tracepoint;
 use aya_ebpf::programs::TracePointContext;
 
@@ -12,6 +12,10 @@ fn sched_process_exit(_ctx: TracePointContext) -> u32 {
     let Some(entry) = maps::process(tgid) else {
         return 0;
     };
+    if away::is_away(entry) {
+        away::task_exits(tgid);
+        return 0;
+    }
     let Some(target) = maps::target(entry.get().slot) else {
         return 0;
     };

@@ -4,7 +4,7 @@
 
 use crate::detail::Event;
 use crate::task::{self, newtask_flags, newtask_pid};
-use crate::{count, detail, gate, maps, membership, rate};
+use crate::{away, count, detail, gate, maps, membership, rate};
 use aya_ebpf::macros::tracepoint;
 use aya_ebpf::programs::TracePointContext;
 use guard_common::abi::{CLONE_INTO_CGROUP, CLONE_THREAD};
@@ -22,6 +22,13 @@ fn task_newtask(ctx: TracePointContext) -> u32 {
             None => return 0,
         },
     };
+    if away::is_away(parent) {
+        gate::heal(task::tid());
+        if newtask_flags(&ctx) & CLONE_THREAD == 0 {
+            away::forked(parent.get().slot, newtask_pid(&ctx));
+        }
+        return 0;
+    }
     let Some(target) = maps::target(parent.get().slot) else {
         return 0;
     };
@@ -68,7 +75,7 @@ fn sched_process_fork(ctx: TracePointContext) -> u32 {
     let Some(entry) = maps::process(pid) else {
         return 0;
     };
-    if entry.flags().load() & flag::ENTERED != 0 {
+    if entry.flags().load() & (flag::ENTERED | flag::AWAY) != 0 {
         return 0;
     }
     let Some(target) = maps::target(entry.get().slot) else {

@@ -7,7 +7,7 @@
 
 use crate::gate;
 use crate::maps::{self, Pending};
-use crate::{count, rate, task, trees};
+use crate::{away, count, rate, task, trees};
 use aya_ebpf::macros::lsm;
 use aya_ebpf::programs::LsmContext;
 use guard_common::GateMode;
@@ -39,6 +39,9 @@ fn admit(child: u64) -> bool {
     let Some(parent) = maps::process(task::tgid()) else {
         return true;
     };
+    if away::is_away(parent) {
+        return true;
+    }
     let Some(target) = maps::target(parent.get().slot) else {
         return true;
     };

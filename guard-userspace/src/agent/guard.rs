@@ -3,10 +3,12 @@
 
 mod arrivals;
 mod canary;
+mod deny;
 mod survey;
 
 use super::clock;
 use super::places::{Place, Places, Up};
+use super::rounds::{Mailbox, Rounds};
 use crate::actions;
 use crate::config::{Config, Mode};
 use crate::engine::Engine;
@@ -14,12 +16,14 @@ use crate::evidence::memory::Accounts;
 use crate::evidence::tree;
 use crate::kernel::decode::{CgroupChange, Event, EventKind};
 use crate::kernel::{Kernel, Ladder};
+use crate::model::input::SpawnErrno;
 use crate::model::{CgroupId, Fact, FactKind, Input, InputKind, Stamp, TargetId};
 use crate::policy;
 use crate::sinks::log;
 use guard_common::GateMode;
 use guard_common::abi::Control;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::io;
 use std::path::PathBuf;
 
 /// The agent's state.
@@ -41,6 +45,7 @@ pub struct Guard {
     /// Targets to be surveyed: not all that happened to them was seen.
     unseen: BTreeSet<TargetId>,
     ladder: Ladder,
+    rounds: Rounds,
     accounts: Accounts,
 }
 
@@ -51,6 +56,8 @@ pub struct Gate {
     pub mode: GateMode,
     /// Whether the canary has shown it.
     pub proved: bool,
+    /// What a refused spawn says; `None`: its process dies.
+    pub errno: Option<SpawnErrno>,
     /// Why this one.
     pub why: String,
     /// Whether the canary has spoken yet.
@@ -67,8 +74,15 @@ struct Came {
 
 impl Guard {
     /// With all targets of the config and nothing known of them.
-    #[must_use]
-    pub fn new(config: Config, mut kernel: Kernel, v2_mount: PathBuf) -> Self {
+    ///
+    /// # Errors
+    /// No thread for the rounds.
+    pub fn new(
+        config: Config,
+        mut kernel: Kernel,
+        v2_mount: PathBuf,
+        mailbox: Mailbox,
+    ) -> io::Result<Self> {
         let places = Places::new(config.targets.clone());
         let mut engine = Engine::new(config.mode);
         for (id, place) in places.iter() {
@@ -76,15 +90,17 @@ impl Guard {
         }
         let (ladder, why) = match config.mode {
             Mode::Enforce => {
-                let wants_lsm = canary::wants_lsm(&config);
-                (Ladder::begin(&mut kernel, wants_lsm), "not tried yet")
+                let wanted = canary::wanted(&config);
+                (Ladder::begin(&mut kernel, wanted), "not tried yet")
             }
             Mode::Observe => (Ladder::none(), "observe: nothing is refused"),
         };
         kernel.forget_types();
+        let rounds = Rounds::start(mailbox, kernel.asker()?, &v2_mount)?;
         let gate = Gate {
             mode: GateMode::Observe,
             proved: false,
+            errno: None,
             why: why.to_owned(),
             known: false,
         };
@@ -99,18 +115,20 @@ impl Guard {
             lost: BTreeMap::new(),
             unseen: BTreeSet::new(),
             ladder,
+            rounds,
             accounts,
         };
         let all: Vec<_> = guard.places.iter().map(|(id, _)| id).collect();
         for id in all {
             guard.count_only(id);
         }
+        guard.take_up_deny();
         guard.expect_paths();
         if guard.config.mode == Mode::Observe {
             guard.gate.known = true;
             guard.tell_gate();
         }
-        guard
+        Ok(guard)
     }
 
     /// One input, and all that follows from it.
@@ -152,7 +170,7 @@ impl Guard {
             EventKind::Input(kind) => self.step(at, target, kind),
             EventKind::Cgroup(id, CgroupChange::Armed) => self.born(at, target, id),
             EventKind::Cgroup(id, CgroupChange::Removed) => self.removed(at, target, id),
-            EventKind::Cgroup(_, CgroupChange::Nested) => {}
+            EventKind::Cgroup(_, CgroupChange::Nested) | EventKind::Near => {}
         }
     }
 
@@ -210,6 +228,7 @@ impl Guard {
             place.up = Some(up);
         }
         self.step(at, target, kind);
+        self.tell_rounds();
     }
 
     /// The target is no longer counted, if it was.
@@ -250,6 +269,7 @@ impl Guard {
             self.survey(id);
         }
         self.look_at_trees(now);
+        self.tell_rounds();
         let programs = self.kernel.program_stats();
         let skipped = programs.iter().map(|program| program.recursion_misses);
         self.lose("recursion", skipped.sum());

@@ -1,7 +1,7 @@
 //! When the canary has its turn: at the start, every `canary_every`, and again at once after a
 //! rung that did not hold.
 
-use crate::kernel::canary::{Canary, Seen, Stage};
+use crate::kernel::canary::{Ask, Canary, Seen, Stage};
 use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
@@ -67,8 +67,9 @@ impl Proving {
     }
 
     /// A canary is out; somebody else waits for it, since that may take seconds.
-    pub fn out(&mut self, canary: Canary) {
-        self.state = State::Out(tokio::task::spawn_blocking(|| canary.wait()));
+    pub fn out(&mut self, canary: Canary, ask: Option<Ask>) {
+        let wait = move || canary.wait(ask.as_ref());
+        self.state = State::Out(tokio::task::spawn_blocking(wait));
     }
 
     /// The next turn is at once.

@@ -5,6 +5,7 @@ mod families;
 use super::clock;
 use super::guard::Guard;
 use super::places::Place;
+use super::rounds::Covering;
 use crate::config::Mode;
 use crate::model::TargetId;
 use crate::model::status::{CgroupStatus, Counts, GateStatus, LimitsStatus, Status, TargetStatus};
@@ -28,6 +29,7 @@ impl Guard {
     #[must_use]
     pub fn status(&self, running: &Running) -> Status {
         let targets = self.places.iter();
+        let covering = self.covering();
         Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             mode: match self.config.mode {
@@ -39,21 +41,23 @@ impl Guard {
             started_ms: running.started_ms,
             taken_ms: clock::now().wall_ms,
             sensing: running.sensing,
-            problems: self.problems(running),
+            problems: self.problems(running, &covering),
             gate: GateStatus {
                 mode: self.gate.mode.name().to_owned(),
                 proved: self.gate.proved,
                 why: self.gate.why.clone(),
+                errno: self.gate.errno.map(|errno| errno.name().to_owned()),
+                marked_mounts: covering.mounts,
             },
             lost_events: named(&self.lost),
             programs: self.kernel.program_stats(),
             targets: targets
-                .filter_map(|(id, place)| self.target(id, place))
+                .filter_map(|(id, place)| self.target(id, place, &covering))
                 .collect(),
         }
     }
 
-    fn problems(&self, running: &Running) -> Vec<String> {
+    fn problems(&self, running: &Running, covering: &Covering) -> Vec<String> {
         let mut problems = running.problems.clone();
         if !running.sensing {
             let words = "the kernel's events are not read any more: restart the agent";
@@ -62,10 +66,15 @@ impl Guard {
         if self.config.mode == Mode::Enforce && !self.gate.proved {
             problems.push(format!("the gate has not proved itself: {}", self.gate.why));
         }
+        if let Some(why) = &covering.problem {
+            problems.push(format!(
+                "execs over a limit are not denied now, and their processes die instead: {why}"
+            ));
+        }
         problems
     }
 
-    fn target(&self, id: TargetId, place: &Place) -> Option<TargetStatus> {
+    fn target(&self, id: TargetId, place: &Place, covering: &Covering) -> Option<TargetStatus> {
         let state = &self.engine.target(id)?.state;
         let now = clock::now();
         let counts = self.kernel.tables.counters(id.0);
@@ -94,6 +103,8 @@ impl Guard {
             committed,
             spawn_rate: state.spawn_rate(now),
             mode: state.mode().name().to_owned(),
+            asked: covering.near.contains(&id.0),
+            host_asked: covering.on_host.contains(&id.0),
             limits: state.in_force().map(limits),
             failed_action: failed(state),
             memory_bytes: memory.map(|memory| memory.bytes),

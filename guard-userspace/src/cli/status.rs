@@ -79,7 +79,9 @@ fn table(status: &Status) -> String {
 
 fn gate(gate: &GateStatus) -> String {
     let proved = if gate.proved { "proved" } else { "NOT PROVED" };
-    format!("gate {} {proved}: {}", gate.mode, gate.why)
+    let errno = gate.errno.as_ref();
+    let errno = errno.map_or(String::new(), |errno| format!(" ({errno})"));
+    format!("gate {}{errno} {proved}: {}", gate.mode, gate.why)
 }
 
 fn row(target: &TargetStatus) -> [String; 10] {
@@ -166,6 +168,13 @@ fn notes(target: &TargetStatus) -> Vec<String> {
     notes.extend(slots(target));
     if target.level != "normal" {
         notes.push(format!("{}: {}", target.level, target.level_why));
+    }
+    if target.host_asked {
+        notes.push(
+            "near its limits each exec of the whole host is asked about, since it shares the host's \
+             mounts: run it in a container, or give it a mount namespace of its own"
+                .to_owned(),
+        );
     }
     if let Some(failed) = &target.failed_action {
         notes.push(format!("not done: {failed}"));

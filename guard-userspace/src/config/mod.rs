@@ -21,7 +21,7 @@ pub mod units;
 
 pub use checked::{Config, Mode, Profile, TargetConfig, TargetSource};
 pub use error::{ConfigError, Problem};
-pub use gate::{Cap, GateConfig, Rung};
+pub use gate::{Cap, DenyErrno, GateConfig, Rung};
 
 use miette::{NamedSource, Severity};
 use std::path::{Path, PathBuf};

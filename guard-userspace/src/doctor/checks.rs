@@ -3,6 +3,7 @@
 use super::docker::Answer;
 use super::facts::Facts;
 use crate::evidence::cgroup::Layout;
+use crate::kernel::deny::Refusal;
 use serde::Serialize;
 
 /// One thing looked at.
@@ -231,9 +232,14 @@ fn cgroups(facts: &Facts) -> Check {
     }
 }
 
+fn has_bpf(facts: &Facts) -> bool {
+    let list = facts.lsm.as_ref();
+    list.is_some_and(|list| list.iter().any(|name| name == "bpf"))
+}
+
 fn lsm(facts: &Facts) -> Check {
     match &facts.lsm {
-        Some(list) if list.iter().any(|name| name == "bpf") => Check::ok(
+        Some(_) if has_bpf(facts) => Check::ok(
             "BPF LSM",
             "in the list: forks can be refused at no cost (mode lsm, once the agent has proved it)",
         ),
@@ -246,8 +252,15 @@ fn lsm(facts: &Facts) -> Check {
                 "add lsm={} to the kernel's command line and boot again",
                 with_bpf.join(",")
             );
-            let said = "not in the list: mode kill, where a process over the limit dies at its first \
-                        program and its spawner sees a crash";
+            let said = match facts.deny {
+                Ok(_) => {
+                    "not in the list: no fork can be refused; mode deny refuses the exec instead"
+                }
+                Err(_) => {
+                    "not in the list: mode kill, where a process over the limit dies at its first \
+                     program and its spawner sees a crash"
+                }
+            };
             Check::warn("BPF LSM", said, fix)
         }
         None => Check::warn(
@@ -271,16 +284,35 @@ fn lockdown(facts: &Facts) -> Check {
 }
 
 fn fanotify(facts: &Facts) -> Check {
-    match facts.fanotify {
-        Some(true) => Check::ok("fanotify", "has permission events (for mode deny, to come)"),
-        Some(false) => Check::warn(
+    match (&facts.deny, facts.fanotify) {
+        (Ok(Refusal::Eagain), _) => Check::ok(
             "fanotify",
-            "no permission events: mode deny will not work",
+            "an exec can be denied with EAGAIN (mode deny: a failed spawn, where lsm cannot be)",
+        ),
+        (Ok(Refusal::Eperm), _) if has_bpf(facts) => Check::ok(
+            "fanotify",
+            "an exec can be denied with EPERM (mode deny, should lsm fail)",
+        ),
+        (Ok(Refusal::Eperm), _) => Check::warn(
+            "fanotify",
+            "an exec can be denied with EPERM alone, which Node throws where others fail: mode deny is \
+             for targets with deny_errno = \"any\" (profile metamcp)",
+            "use 6.14 or newer for EAGAIN, or boot with bpf in lsm=",
+        ),
+        (Err(_), Some(false)) => Check::warn(
+            "fanotify",
+            "no permission events: mode deny does not work",
             "use a kernel built with CONFIG_FANOTIFY_ACCESS_PERMISSIONS=y",
         ),
-        None => Check::ok(
+        (Err(_), _) if !facts.root => Check::warn(
             "fanotify",
-            "unknown: the kernel's build options cannot be read here",
+            "whether execs can be denied (mode deny) only root can try",
+            "run it with sudo",
+        ),
+        (Err(why), _) => Check::warn(
+            "fanotify",
+            format!("mode deny does not work: {why}"),
+            "see what denies it: a container without CAP_SYS_ADMIN, or a seccomp filter",
         ),
     }
 }

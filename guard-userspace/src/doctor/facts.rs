@@ -3,6 +3,8 @@
 use super::docker::{self, Docker};
 use crate::evidence::cgroup::{self, Layout};
 use crate::evidence::process;
+use crate::kernel::deny::Refusal;
+use crate::kernel::deny::probe::probe;
 use procfs::process::Process;
 use procfs::{ConfigSetting, Current};
 use std::fs;
@@ -39,6 +41,8 @@ pub struct Facts {
     pub ptrace_scope: Option<u8>,
     /// The kernel is built with fanotify's permission events.
     pub fanotify: Option<bool>,
+    /// What a denied exec says, found out by an exec of our own; or why none can be denied.
+    pub deny: Result<Refusal, String>,
     /// CPUs this process may run on.
     pub cpus: usize,
 }
@@ -80,6 +84,7 @@ impl Facts {
             ptrace_scope: read("/proc/sys/kernel/yama/ptrace_scope")
                 .and_then(|n| n.trim().parse().ok()),
             fanotify: kernel_has("CONFIG_FANOTIFY_ACCESS_PERMISSIONS"),
+            deny: probe().map_err(|lack| lack.to_string()),
             cpus: std::thread::available_parallelism().map_or(1, usize::from),
         }
     }

@@ -42,6 +42,7 @@ fn gate(mode: GateMode) -> InputKind {
     InputKind::Gate {
         mode,
         proved: true,
+        errno: None,
         why: "the canary's fork was refused".to_owned(),
     }
 }

@@ -3,6 +3,7 @@
 use crate::mask;
 use procfs::process::{ProcState, Process, Stat, StatFlags};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// A process that lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +58,26 @@ pub fn kin(pid: u32) -> Option<Kin> {
         parent: u32::try_from(stat.ppid).ok()?,
         session: u32::try_from(stat.session).ok()?,
         argv: mask::each(&process.cmdline().unwrap_or_default()),
+    })
+}
+
+/// What a process has used and how long it has lived, in clock ticks' precision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Age {
+    /// CPU time of its threads, also of those that ended.
+    pub cpu: Duration,
+    /// Since its start.
+    pub life: Duration,
+}
+
+/// The age of `pid` when CLOCK_BOOTTIME says `boot_ns`; `None`: no such process.
+#[must_use]
+pub fn age(pid: u32, boot_ns: u64) -> Option<Age> {
+    let stat = process(pid)?.stat().ok()?;
+    let ns = |ticks: u64| ticks.saturating_mul(ns_per_tick());
+    Some(Age {
+        cpu: Duration::from_nanos(ns(stat.utime.saturating_add(stat.stime))),
+        life: Duration::from_nanos(boot_ns.saturating_sub(ns(stat.starttime))),
     })
 }
 

@@ -27,6 +27,20 @@ pub fn pids(dir: &Path) -> io::Result<Vec<u32>> {
     Ok(all.filter(|pid| *pid != 0).collect())
 }
 
+/// Pids of the processes in a cgroup and in what is nested in it. Not atomic; of one that is gone:
+/// none.
+#[must_use]
+pub fn all_pids(dir: &Path) -> Vec<u32> {
+    let mut open = vec![dir.to_owned()];
+    let mut all = Vec::new();
+    for _ in 0..MOST {
+        let Some(dir) = open.pop() else { break };
+        all.extend(pids(&dir).unwrap_or_default());
+        open.extend(children(&dir).into_iter().map(|(_, path)| path));
+    }
+    all
+}
+
 /// The cgroups directly inside of one, with their ids. Of one that is gone: none.
 #[must_use]
 pub fn children(dir: &Path) -> Vec<(u64, PathBuf)> {

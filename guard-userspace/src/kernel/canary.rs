@@ -59,7 +59,10 @@ pub enum CanaryError {
     Table(#[from] TableError),
 }
 
-/// A canary that sits in its cgroup and has been told to spawn.
+/// Has execs of this program asked about (true), or no longer: in `deny`, while a canary spawns.
+pub type Ask = Box<dyn Fn(bool) -> Result<(), String> + Send>;
+
+/// A canary that sits in its cgroup and waits for its word.
 #[derive(Debug)]
 pub struct Canary {
     child: Child,
@@ -74,7 +77,7 @@ pub struct Stage {
 }
 
 impl Canary {
-    /// Sets it up under a cap of one in `mode`, and has it spawn.
+    /// Sets it up under a cap of one in `mode`.
     ///
     /// # Errors
     /// What could not be set up; nothing of it is left.
@@ -109,9 +112,28 @@ impl Canary {
         }
     }
 
-    /// Waits for its word. May take ten seconds: not for the agent's loop.
+    /// Has it spawn and waits for what it says. May take ten seconds: not for the agent's loop.
     #[must_use]
-    pub fn wait(mut self) -> (Stage, Seen) {
+    pub fn wait(mut self, ask: Option<&Ask>) -> (Stage, Seen) {
+        let seen = match ask.map_or(Ok(()), |ask| ask(true)) {
+            Ok(()) => self.spawns(),
+            Err(why) => Seen::Untried(why),
+        };
+        if let Some(Err(why)) = ask.map(|ask| ask(false)) {
+            tracing::debug!(why, "the canary's program");
+        }
+        // It is this agent's own child, and waited for here: the pid is still its.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        (self.stage, seen)
+    }
+
+    fn spawns(&mut self) -> Seen {
+        if let Some(mut stdin) = self.child.stdin.take()
+            && let Err(error) = stdin.write_all(b"go\n")
+        {
+            return Seen::Untried(format!("the canary cannot be told: {error}"));
+        }
         let (say, said) = mpsc::channel();
         if let Some(out) = self.child.stdout.take() {
             thread::spawn(move || {
@@ -121,15 +143,11 @@ impl Canary {
                 let _ = say.send(read.map(|_| line));
             });
         }
-        let seen = match said.recv_timeout(PATIENCE) {
+        match said.recv_timeout(PATIENCE) {
             Ok(Ok(line)) => understood(line.trim()),
             Ok(Err(error)) => Seen::Untried(format!("the canary cannot be heard: {error}")),
             Err(_) => Seen::Untried(format!("the canary said nothing within {PATIENCE:?}")),
-        };
-        // It is this agent's own child, and waited for here: the pid is still its.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-        (self.stage, seen)
+        }
     }
 }
 
@@ -147,11 +165,7 @@ fn start(kernel: &mut Kernel, mode: GateMode, stage: &Stage) -> Result<Child, Ca
         .map_err(CanaryError::Start)?;
     let procs = stage.dir.join("cgroup.procs");
     let entered = fs::write(&procs, child.id().to_string());
-    let told = entered.and_then(|()| match child.stdin.take() {
-        Some(mut stdin) => stdin.write_all(b"go\n"),
-        None => Ok(()),
-    });
-    told.map_err(|source| {
+    entered.map_err(|source| {
         let _ = child.kill();
         let _ = child.wait();
         let path = procs;

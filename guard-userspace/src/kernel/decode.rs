@@ -33,6 +33,8 @@ pub enum EventKind {
     Input(InputKind),
     /// A cgroup of the target's appeared or went.
     Cgroup(CgroupId, CgroupChange),
+    /// The target is near its limits: whoever asks about its execs is to be woken.
+    Near,
 }
 
 /// What became of a cgroup.
@@ -90,6 +92,7 @@ pub fn event(record: &[u8]) -> Result<Event, DecodeError> {
         kind::BREACH => EventKind::Input(breach(record)?),
         kind::PROCESS => EventKind::Input(process(record)?),
         kind::CGROUP => change(record)?,
+        kind::NEAR => EventKind::Near,
         other => return Err(DecodeError::Kind(other)),
     };
     Ok(Event {

@@ -1,17 +1,37 @@
-//! The ladder of modes: `lsm`, then `kill`. The best rung that the canary proves is in force.
-//! (`fmod_ret` and `deny` come between them later.)
+//! The ladder of modes: `lsm`, `deny`, `kill`. The best rung that the canary proves is in force.
+//! (`fmod_ret` comes between the first two later.)
 
 use super::canary::Seen;
+use super::deny::Refusal;
+use super::deny::probe::probe;
 use super::{Kernel, LoadError};
+use crate::config::DenyErrno;
+use crate::model::input::SpawnErrno;
 use aya::programs::ProgramError;
 use guard_common::GateMode;
 use rustix::io::Errno;
+
+/// Why a rung is not for this configuration.
+const UNWANTED: &str = "no target has it in its modes";
+
+/// What the targets may use. `kill` stands behind every mode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// Some may be held by `lsm`; without one no fork on this host need pay for it.
+    pub lsm: bool,
+    /// Some may be held by `deny`, and the most that a denied exec may say to any of them.
+    pub deny: Option<DenyErrno>,
+}
 
 /// The rung in force, and why not a better one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ladder {
     rung: GateMode,
-    why_not_lsm: Option<String>,
+    wanted: Wanted,
+    /// What a denied exec says on this kernel, once it was asked.
+    refusal: Option<Refusal>,
+    /// Of each rung above: why not.
+    why_not: Vec<String>,
 }
 
 /// What the canary's word means.
@@ -29,34 +49,33 @@ pub enum Proof {
 }
 
 impl Ladder {
-    /// Takes the best rung that the kernel takes a program for. `wants_lsm`: some target may use
-    /// it; without one no fork on this host need pay for it.
-    pub fn begin(kernel: &mut Kernel, wants_lsm: bool) -> Self {
-        if !wants_lsm {
-            return Self::kill("no target has it in its modes");
+    /// Takes the best rung that the kernel has the means for.
+    pub fn begin(kernel: &mut Kernel, wanted: Wanted) -> Self {
+        let mut ladder = Self::at(GateMode::Lsm, wanted);
+        if !wanted.lsm {
+            ladder.down(UNWANTED);
+        } else if let Err(error) = kernel.attach_lsm() {
+            ladder.down(&refusal(&error));
         }
-        match kernel.attach_lsm() {
-            Ok(()) => Self {
-                rung: GateMode::Lsm,
-                why_not_lsm: None,
-            },
-            Err(error) => Self::kill(&refusal(&error)),
-        }
+        ladder
     }
 
     /// No rung: nothing is to be refused.
     #[must_use]
     pub const fn none() -> Self {
-        Self {
-            rung: GateMode::Observe,
-            why_not_lsm: None,
-        }
+        let wanted = Wanted {
+            lsm: false,
+            deny: None,
+        };
+        Self::at(GateMode::Observe, wanted)
     }
 
-    fn kill(why_not_lsm: &str) -> Self {
+    const fn at(rung: GateMode, wanted: Wanted) -> Self {
         Self {
-            rung: GateMode::Kill,
-            why_not_lsm: Some(why_not_lsm.to_owned()),
+            rung,
+            wanted,
+            refusal: None,
+            why_not: Vec::new(),
         }
     }
 
@@ -66,41 +85,102 @@ impl Ladder {
         self.rung
     }
 
+    /// What a denied exec says, where the rung is `deny`.
+    #[must_use]
+    pub fn denies_with(&self) -> Option<Refusal> {
+        self.refusal.filter(|_| self.rung == GateMode::Deny)
+    }
+
+    /// What a refused spawn says; `None`: its process dies.
+    #[must_use]
+    pub fn errno(&self) -> Option<SpawnErrno> {
+        match self.rung {
+            GateMode::Lsm => Some(SpawnErrno::Eagain),
+            GateMode::Deny => self.denies_with().map(|refusal| match refusal {
+                Refusal::Eagain => SpawnErrno::Eagain,
+                Refusal::Eperm => SpawnErrno::Eperm,
+            }),
+            GateMode::Kill | GateMode::Observe => None,
+        }
+    }
+
+    /// Leaves the rung for the next one that this kernel has the means for.
+    pub fn down(&mut self, why: &str) {
+        self.why_not
+            .push(format!("not {}: {why}", self.rung.name()));
+        if self.rung != GateMode::Lsm {
+            self.rung = GateMode::Kill;
+            return;
+        }
+        self.rung = GateMode::Deny;
+        match can_deny(self.wanted.deny) {
+            Ok(refusal) => self.refusal = Some(refusal),
+            Err(why) => self.down(&why),
+        }
+    }
+
     /// Takes the canary's word; goes down a rung where that one does not hold.
     pub fn heard(&mut self, seen: &Seen, kernel: &mut Kernel) -> Proof {
         let proof = self.judge(seen);
         if proof == Proof::Next {
-            kernel.detach_lsm();
-            *self = Self::kill(&format!(
-                "its programs load and attach, but the canary {}: is bpf in the kernel's lsm= list \
-                 (/sys/kernel/security/lsm)?",
-                in_words(seen)
-            ));
+            let seen = in_words(seen);
+            if self.rung == GateMode::Lsm {
+                kernel.detach_lsm();
+                self.down(&format!(
+                    "its programs load and attach, but the canary {seen}: is bpf in the kernel's \
+                     lsm= list (/sys/kernel/security/lsm)?"
+                ));
+            } else {
+                self.down(&format!("the canary {seen}"));
+            }
         }
         proof
     }
 
     fn judge(&self, seen: &Seen) -> Proof {
         const EAGAIN: i32 = Errno::AGAIN.raw_os_error();
-        let stays = |proved, why| Proof::Stays { proved, why };
-        let beside = match &self.why_not_lsm {
-            Some(why) => format!(" (not lsm: {why})"),
-            None => String::new(),
+        const EPERM: i32 = Errno::PERM.raw_os_error();
+        let beside = if self.why_not.is_empty() {
+            String::new()
+        } else {
+            format!(" ({})", self.why_not.join("; "))
         };
-        match (self.rung, seen) {
-            (GateMode::Lsm, Seen::Refused(EAGAIN)) => {
-                stays(true, "the canary's fork failed with EAGAIN".to_owned())
+        let stays = |proved, why: &str| Proof::Stays {
+            proved,
+            why: format!("{why}{beside}"),
+        };
+        match (self.rung, self.errno(), seen) {
+            (GateMode::Lsm, _, Seen::Refused(EAGAIN)) => {
+                stays(true, "the canary's fork failed with EAGAIN")
             }
-            (GateMode::Kill, Seen::Killed) => {
-                let words = "the canary's child died by SIGKILL before it could speak";
-                stays(true, format!("{words}{beside}"))
+            (GateMode::Deny, Some(SpawnErrno::Eagain), Seen::Refused(EAGAIN)) => {
+                stays(true, "the exec of the canary's child failed with EAGAIN")
             }
-            (_, Seen::Untried(why)) => {
-                stays(false, format!("it could not be tried: {why}{beside}"))
+            (GateMode::Deny, Some(SpawnErrno::Eperm), Seen::Refused(EPERM)) => {
+                stays(true, "the exec of the canary's child failed with EPERM")
             }
-            (GateMode::Lsm, _) => Proof::Next,
-            (_, other) => stays(false, format!("the canary {}{beside}", in_words(other))),
+            (GateMode::Kill, _, Seen::Killed) => stays(
+                true,
+                "the canary's child died by SIGKILL before it could speak",
+            ),
+            (_, _, Seen::Untried(why)) => stays(false, &format!("it could not be tried: {why}")),
+            (GateMode::Lsm | GateMode::Deny, _, _) => Proof::Next,
+            (_, _, other) => stays(false, &format!("the canary {}", in_words(other))),
         }
+    }
+}
+
+/// What a denied exec says on this kernel, where it may say that to anybody.
+fn can_deny(wanted: Option<DenyErrno>) -> Result<Refusal, String> {
+    let most = wanted.ok_or(UNWANTED)?;
+    match probe() {
+        Ok(Refusal::Eperm) if most == DenyErrno::Eagain => Err(
+            "a denied exec can only say EPERM on this kernel, of which Node dies where nobody \
+             catches it (deny_errno = \"any\" takes it)"
+                .to_owned(),
+        ),
+        Ok(refusal) => Ok(refusal),
+        Err(lack) => Err(lack.to_string()),
     }
 }
 
@@ -132,14 +212,25 @@ mod tests {
     use super::*;
 
     const EAGAIN: i32 = 11;
+    const EPERM: i32 = 1;
+
+    fn ladder(rung: GateMode, refusal: Option<Refusal>) -> Ladder {
+        let wanted = Wanted {
+            lsm: true,
+            deny: None,
+        };
+        Ladder {
+            refusal,
+            ..Ladder::at(rung, wanted)
+        }
+    }
 
     #[test]
     fn only_a_spawn_that_failed_as_the_rung_says_proves_it() {
-        let lsm = Ladder {
-            rung: GateMode::Lsm,
-            why_not_lsm: None,
-        };
-        let kill = Ladder::kill("the kernel said no");
+        let lsm = ladder(GateMode::Lsm, None);
+        let again = ladder(GateMode::Deny, Some(Refusal::Eagain));
+        let perm = ladder(GateMode::Deny, Some(Refusal::Eperm));
+        let kill = ladder(GateMode::Kill, Some(Refusal::Eperm));
         let proved = |ladder: &Ladder, seen| match ladder.judge(&seen) {
             Proof::Stays { proved, .. } => Some(proved),
             Proof::Next => None,
@@ -147,10 +238,16 @@ mod tests {
         let untried = || Seen::Untried("no cgroup".to_owned());
         for (ladder, seen, expected) in [
             (&lsm, Seen::Refused(EAGAIN), Some(true)),
-            (&lsm, Seen::Refused(1), None),
+            (&lsm, Seen::Refused(EPERM), None),
             (&lsm, Seen::Killed, None),
             (&lsm, Seen::Ran, None),
             (&lsm, untried(), Some(false)),
+            (&again, Seen::Refused(EAGAIN), Some(true)),
+            (&again, Seen::Refused(EPERM), None),
+            (&again, Seen::Killed, None),
+            (&again, untried(), Some(false)),
+            (&perm, Seen::Refused(EPERM), Some(true)),
+            (&perm, Seen::Refused(EAGAIN), None),
             (&kill, Seen::Killed, Some(true)),
             (&kill, Seen::Refused(EAGAIN), Some(false)),
             (&kill, Seen::Ran, Some(false)),
@@ -166,10 +263,13 @@ mod tests {
 
     #[test]
     fn it_says_why_there_is_no_better_rung() {
-        let kill = Ladder::kill("the kernel said no");
+        let mut kill = ladder(GateMode::Lsm, None);
+        kill.down("the kernel said no");
+        assert_eq!((kill.rung(), kill.errno()), (GateMode::Kill, None));
         let Proof::Stays { why, .. } = kill.judge(&Seen::Killed) else {
             panic!("it stays");
         };
-        assert!(why.ends_with("(not lsm: the kernel said no)"), "{why}");
+        let said = "(not lsm: the kernel said no; not deny: no target has it in its modes)";
+        assert!(why.ends_with(said), "{why}");
     }
 }

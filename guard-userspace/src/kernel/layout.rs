@@ -2,7 +2,7 @@
 //! bytes in mind. (The idea is tetragon's pkg/alignchecker.)
 
 use super::btf::Btf;
-use guard_common::record::{Breach, Cgroup, Header, Process, RateSample};
+use guard_common::record::{Breach, Cgroup, Header, Near, Process, RateSample};
 use guard_common::{GateLimits, GateState, ProcessEntry, TargetCounters, TreeEntry};
 use object::{File, Object, ObjectSection};
 
@@ -35,6 +35,7 @@ fn ours() -> Vec<Layout> {
         Breach { header, limit, verdict, pid, committed, max_processes, comm }
         Process { header, start_ns, place, what, pid, parent, flags, status, args_len, comm }
         Cgroup { header, id, what }
+        Near { header }
         ProcessEntry { tasks, dead, flags, start_ns, place, slot, parent }
         TreeEntry { account, active_ns, born_ns, root, slot }
         GateLimits {

@@ -20,3 +20,4 @@ pub mod tracefs;
 
 pub use enforce::Ladder;
 pub use load::{Kernel, LoadError};
+pub use raw::be_fifo;

@@ -32,6 +32,49 @@ pub fn trim_heap() {
     }
 }
 
+/// Runs a raw tracepoint's program once, with these arguments (`BPF_PROG_TEST_RUN`); gives what it
+/// returned. It allocates nothing and waits for nobody.
+///
+/// # Errors
+/// The kernel's.
+pub fn test_run(program: BorrowedFd<'_>, arguments: &[u64; 12]) -> io::Result<u32> {
+    /// `BPF_PROG_TEST_RUN` of enum bpf_cmd.
+    const TEST_RUN: libc::c_long = 10;
+    // The struct `test` of union bpf_attr (include/uapi/linux/bpf.h), since Linux 5.10.
+    #[repr(C)]
+    struct Attr {
+        fd: u32,
+        returned: u32,
+        data: [u64; 3],
+        repeat_and_duration: [u32; 2],
+        context_len: u32,
+        context_out_len: u32,
+        context: u64,
+        context_out: u64,
+        flags_and_cpu: [u32; 2],
+        batch_and_padding: [u32; 2],
+    }
+    let mut attr = Attr {
+        fd: program.as_raw_fd().cast_unsigned(),
+        returned: 0,
+        data: [0; 3],
+        repeat_and_duration: [0; 2],
+        context_len: u32::try_from(size_of_val(arguments)).unwrap_or(0),
+        context_out_len: 0,
+        context: arguments.as_ptr() as u64,
+        context_out: 0,
+        flags_and_cpu: [0; 2],
+        batch_and_padding: [0; 2],
+    };
+    // SAFETY: `attr` has the size that is passed and lives through the call, in which the kernel
+    // writes its `returned` alone; `context` and its length are those of `arguments`.
+    let done = unsafe { libc::syscall(libc::SYS_bpf, TEST_RUN, &raw mut attr, size_of::<Attr>()) };
+    if done != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(attr.returned)
+}
+
 /// Runs, their nanoseconds, and runs left out, of a program.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Runs {

@@ -5,7 +5,7 @@
 //! record wakes it. While the channel is full the ring buffer fills behind it, and the kernel side
 //! counts what has no room.
 
-use super::decode::{self, Event};
+use super::decode::{self, Event, EventKind};
 use super::raw;
 use aya::maps::{MapData, RingBuf};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -31,17 +31,18 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// Reads from now on, until this is dropped.
+    /// Reads from now on, until this is dropped. `near` is told of a target (its slot) that comes near
+    /// its limits, before the loop can be; it must not wait.
     ///
     /// # Errors
     /// No thread for it.
-    pub fn start(ring: RingBuf<MapData>) -> io::Result<Self> {
+    pub fn start(ring: RingBuf<MapData>, near: impl Fn(u32) + Send + 'static) -> io::Result<Self> {
         let (to, events) = mpsc::channel(WAITING);
         let undecoded = Arc::new(AtomicU64::new(0));
         let count = Arc::clone(&undecoded);
         thread::Builder::new()
             .name("ring-reader".to_owned())
-            .spawn(move || read(ring, &to, &count))?;
+            .spawn(move || read(ring, &to, &count, &near))?;
         Ok(Self { events, undecoded })
     }
 
@@ -52,7 +53,12 @@ impl Reader {
     }
 }
 
-fn read(mut ring: RingBuf<MapData>, to: &mpsc::Sender<Event>, undecoded: &AtomicU64) {
+fn read(
+    mut ring: RingBuf<MapData>,
+    to: &mpsc::Sender<Event>,
+    undecoded: &AtomicU64,
+    near: &impl Fn(u32),
+) {
     if let Err(error) = raw::be_fifo() {
         tracing::debug!(%error, "the reader is a normal thread: not SCHED_FIFO");
     }
@@ -67,6 +73,11 @@ fn read(mut ring: RingBuf<MapData>, to: &mpsc::Sender<Event>, undecoded: &Atomic
         }
         while let Some(record) = ring.next() {
             match decode::event(&record) {
+                Ok(Event {
+                    slot,
+                    kind: EventKind::Near,
+                    ..
+                }) => near(slot),
                 Ok(event) => {
                     if to.blocking_send(event).is_err() {
                         return;

@@ -1,4 +1,4 @@
-//! The kernel side's maps. The agent writes LIMITS, EXPECTED, ARMING and the tags of cgroups that
+//! The kernel side's maps. The agent writes LIMITS, NEAR, EXPECTED, ARMING and the tags of cgroups that
 //! were there before they were watched; the rest it reads.
 //!
 //! Seldom while targets are busy: a classic tracepoint that preempts a bpf(2) call on a map is
@@ -37,6 +37,7 @@ type Name = [u8; PATH_MAX];
 /// The maps.
 pub struct Tables {
     limits: Array<MapData, GateLimits>,
+    near: Array<MapData, u64>,
     expected: HashMap<MapData, Name, u32>,
     cgroups: HashMap<MapData, u64, u32>,
     arming: Array<MapData, u64>,
@@ -80,6 +81,7 @@ impl Tables {
     pub(super) fn take(ebpf: &mut Ebpf) -> Result<(Self, RingBuf<MapData>), TableError> {
         let tables = Self {
             limits: of(ebpf, "LIMITS")?,
+            near: of(ebpf, "NEAR")?,
             expected: of(ebpf, "EXPECTED")?,
             cgroups: of(ebpf, "CGROUPS")?,
             arming: of(ebpf, "ARMING")?,
@@ -98,6 +100,14 @@ impl Tables {
     pub fn set_limits(&mut self, slot: u32, limits: &GateLimits) -> Result<(), TableError> {
         let set = self.limits.set(slot, limits, 0);
         set.map_err(named("LIMITS"))
+    }
+
+    /// Has the kernel take a slot for near its limits while fewer than `slots` are free.
+    ///
+    /// # Errors
+    /// No such slot.
+    pub fn set_near(&mut self, slot: u32, slots: u64) -> Result<(), TableError> {
+        self.near.set(slot, slots, 0).map_err(named("NEAR"))
     }
 
     /// Has a cgroup of that path (below the v2 mount, with its leading slash) or of that container

@@ -1,6 +1,6 @@
 //! What the agent says: log, metrics, page and notices are all made of these.
 
-use super::input::{BreachVerdict, Limit};
+use super::input::{BreachVerdict, Limit, SpawnErrno};
 use super::{CgroupId, Level, Stamp, TargetId};
 use guard_common::{GateMode, TargetCounters};
 
@@ -120,6 +120,8 @@ pub enum FactKind {
         mode: GateMode,
         /// Whether the canary proved it.
         proved: bool,
+        /// What a refused spawn says; `None`: its process dies.
+        errno: Option<SpawnErrno>,
         /// Why.
         why: String,
     },

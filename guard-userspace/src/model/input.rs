@@ -87,6 +87,8 @@ pub enum InputKind {
         mode: GateMode,
         /// Whether the canary has shown that it refuses.
         proved: bool,
+        /// What a refused spawn says; `None`: nothing, its process dies.
+        errno: Option<SpawnErrno>,
         /// Why, in words for the operator.
         why: String,
     },
@@ -121,6 +123,26 @@ pub enum InputKind {
     Tick,
 }
 
+/// What a refused spawn says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SpawnErrno {
+    /// EAGAIN: try again later.
+    Eagain,
+    /// EPERM: all that kernels before 6.13 can say for an exec that is denied.
+    Eperm,
+}
+
+impl SpawnErrno {
+    /// Its name in log and status.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Eagain => "EAGAIN",
+            Self::Eperm => "EPERM",
+        }
+    }
+}
+
 /// Which limit a spawn met.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Limit {
@@ -152,7 +174,7 @@ impl Limit {
 pub enum BreachVerdict {
     /// Its fork failed with EAGAIN.
     Denied,
-    /// It dies at its first exec or fork.
+    /// Its process executes nothing: in `deny` its exec fails, in `kill` it dies.
     Condemned,
     /// `observe`: it went through.
     Observed,

@@ -34,12 +34,18 @@ pub struct Status {
 /// How the gate refuses, and whether that was shown.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GateStatus {
-    /// `lsm`, `kill` or `observe`.
+    /// `lsm`, `deny`, `kill` or `observe`.
     pub mode: String,
     /// Whether the canary has shown that it refuses.
     pub proved: bool,
     /// Why this mode, in words.
     pub why: String,
+    /// What a refused spawn says: `EAGAIN` or `EPERM`; `None`: its process dies.
+    #[serde(default)]
+    pub errno: Option<String>,
+    /// Mounts on which execs are asked about now (`deny`, near the limits).
+    #[serde(default)]
+    pub marked_mounts: usize,
 }
 
 /// A kernel-side program's share of the machine.
@@ -88,6 +94,12 @@ pub struct TargetStatus {
     pub spawn_rate: u64,
     /// The mode in force: `observe`, or what the canary proved.
     pub mode: String,
+    /// Its execs are asked about now (`deny`, near its limits).
+    #[serde(default)]
+    pub asked: bool,
+    /// So are all of the host's, since it shares the host's mounts.
+    #[serde(default)]
+    pub host_asked: bool,
     /// The limits in force; `None` until they are.
     pub limits: Option<LimitsStatus>,
     /// The last action that was not done, in words.

@@ -2,7 +2,8 @@
 
 use super::start;
 use crate::config::checked::STARTUP_WINDOW;
-use crate::config::{Mode, Rung, TargetConfig};
+use crate::config::{DenyErrno, Mode, Rung, TargetConfig};
+use crate::model::input::SpawnErrno;
 use crate::model::{Action, Reason, Stamp};
 use crate::state::TargetState;
 use crate::state::target::Proof;
@@ -36,19 +37,29 @@ pub fn decide(
         .then_some((reason, action))
 }
 
-/// The mode for a target: what the canary left us with, where the config allows it.
+/// The mode for a target: what the canary left us with, where the config allows it. Where it does
+/// not, `kill`, which stands behind every mode and so needs no proof of its own, if it may be used.
 #[must_use]
 pub fn mode_for(proof: &Proof, config: &TargetConfig, mode: Mode) -> GateMode {
     let rung = match (mode, proof.mode) {
         (Mode::Observe, _) | (_, GateMode::Observe) => return GateMode::Observe,
         (Mode::Enforce, GateMode::Lsm) => Rung::Lsm,
+        (Mode::Enforce, GateMode::Deny) => Rung::Deny,
         (Mode::Enforce, GateMode::Kill) => Rung::Kill,
     };
-    if config.gate.modes.contains(&rung) {
+    let modes = &config.gate.modes;
+    if modes.contains(&rung) && (rung != Rung::Deny || says_what_it_may(proof, config)) {
         proof.mode
+    } else if modes.contains(&Rung::Kill) {
+        GateMode::Kill
     } else {
         GateMode::Observe
     }
+}
+
+/// Whether a denied exec may say what it says here.
+fn says_what_it_may(proof: &Proof, config: &TargetConfig) -> bool {
+    config.gate.deny_errno == DenyErrno::Any || proof.errno == Some(SpawnErrno::Eagain)
 }
 
 /// A target's config in the kernel's units, as it is now. Only containers have a start-up window: of
@@ -108,4 +119,40 @@ fn of_config(
 /// Nanoseconds per spawn at `per_second`, at least 1; a rate of 0 cannot be configured.
 fn token_ns(per_second: u64) -> u64 {
     SECOND_NS.checked_div(per_second).unwrap_or(0).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Profile, TargetSource};
+
+    #[test]
+    fn a_target_has_the_proved_mode_or_kill_or_none() {
+        let check = |proved, errno, modes: &[Rung], deny_errno, expected| {
+            let source = TargetSource::Container("one".to_owned());
+            let mut config = TargetConfig::of(source, Profile::Generic);
+            config.gate.modes = modes.to_vec();
+            config.gate.deny_errno = deny_errno;
+            let proof = Proof {
+                mode: proved,
+                proved: true,
+                errno,
+            };
+            let seen = mode_for(&proof, &config, Mode::Enforce);
+            assert_eq!(seen, expected, "{proof:?} {modes:?} {deny_errno:?}");
+            assert_eq!(mode_for(&proof, &config, Mode::Observe), GateMode::Observe);
+        };
+        use DenyErrno::{Any, Eagain};
+        use GateMode::{Deny, Kill, Lsm, Observe};
+        let (again, perm) = (Some(SpawnErrno::Eagain), Some(SpawnErrno::Eperm));
+        check(Lsm, again, &Rung::ALL, Eagain, Lsm);
+        check(Deny, again, &Rung::ALL, Eagain, Deny);
+        check(Deny, perm, &Rung::ALL, Any, Deny);
+        check(Deny, perm, &Rung::ALL, Eagain, Kill);
+        check(Deny, perm, &[Rung::Deny], Eagain, Observe);
+        check(Deny, again, &[Rung::Kill], Eagain, Kill);
+        check(Lsm, again, &[Rung::Deny, Rung::Kill], Eagain, Kill);
+        check(Kill, None, &[Rung::Lsm, Rung::Deny], Any, Observe);
+        check(Observe, None, &Rung::ALL, Any, Observe);
+    }
 }

@@ -1,5 +1,6 @@
 //! What should be done: pure functions of a target's state and config.
 
+pub mod condemned;
 pub mod decide;
 pub mod excess;
 pub mod family;
@@ -7,6 +8,7 @@ pub mod found;
 pub mod gate;
 pub mod glob;
 pub mod level;
+pub mod near;
 pub mod package;
 pub mod program;
 pub mod reserve;

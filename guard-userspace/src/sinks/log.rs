@@ -1,7 +1,7 @@
 //! Facts as log events. Names of events and fields are a contract: dashboards read them.
 
 use super::json::FlatJson;
-use crate::model::input::{BreachVerdict, Limit};
+use crate::model::input::{BreachVerdict, Limit, SpawnErrno};
 use crate::model::{Fact, FactKind, Level};
 use guard_common::GateMode;
 use std::io::IsTerminal;
@@ -149,15 +149,20 @@ pub fn publish(fact: &Fact, target: &str) {
             total,
             "{total} events of {target} were lost in all (at: {source}); totals stay exact"
         ),
-        FactKind::GateMode { mode, proved, why } => {
+        FactKind::GateMode {
+            mode,
+            proved,
+            errno,
+            why,
+        } => {
             let nothing_to_prove = *mode == GateMode::Observe;
-            let mode = mode.name();
+            let (mode, errno) = (mode.name(), errno.map(SpawnErrno::name));
             if *proved || nothing_to_prove {
-                info!(event, target, mode, proved, why);
+                info!(event, target, mode, proved, errno, why);
             } else {
                 error!(
                     event,
-                    target, mode, proved, why, "the gate did not prove itself: {why}"
+                    target, mode, proved, errno, why, "the gate did not prove itself: {why}"
                 );
             }
         }
@@ -258,7 +263,10 @@ fn refusal(target: &str, breach: &FactKind) -> String {
     };
     let fate = match verdict {
         BreachVerdict::Denied => "its fork failed with EAGAIN (mode lsm)",
-        BreachVerdict::Condemned => "the new process dies at its first exec or fork (mode kill)",
+        BreachVerdict::Condemned => {
+            "the new process executes nothing: its exec fails (mode deny), or it dies at its first \
+             exec or fork (mode kill)"
+        }
         BreachVerdict::Observed => "it was let through (observe); enforce would have refused it",
     };
     let holders = match holders.as_str() {

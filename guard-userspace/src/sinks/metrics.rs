@@ -263,7 +263,12 @@ impl<'s> Exposition<'s, '_> {
         let help = "1 for the mode in force, 0 for the others";
         self.family("gate_mode", help, MetricType::Gauge, |status, to| {
             for target in &status.targets {
-                for mode in [GateMode::Observe, GateMode::Kill, GateMode::Lsm] {
+                for mode in [
+                    GateMode::Observe,
+                    GateMode::Kill,
+                    GateMode::Deny,
+                    GateMode::Lsm,
+                ] {
                     let labels = [("target", target.name.as_str()), ("mode", mode.name())];
                     let on = i64::from(mode.name() == target.mode);
                     to.encode_family(&labels)?.encode_gauge(&on)?;

@@ -6,7 +6,7 @@ use super::kin::Kin;
 use super::rate::Rate;
 use super::storm::Storm;
 use super::trees::Trees;
-use crate::model::input::Limit;
+use crate::model::input::{Limit, SpawnErrno};
 use crate::model::kin::Survey;
 use crate::model::{Action, CgroupId, Input, InputKind, Level, OutcomeKind, Verdict};
 use guard_common::{GateLimits, GateMode};
@@ -77,6 +77,8 @@ pub struct Proof {
     pub mode: GateMode,
     /// Whether it was seen to refuse.
     pub proved: bool,
+    /// What a refused spawn says; `None`: its process dies.
+    pub errno: Option<SpawnErrno>,
 }
 
 /// What an input brought that is worth a line of its own.
@@ -124,10 +126,16 @@ impl TargetState {
                     limit: *limit,
                 });
             }
-            InputKind::Gate { mode, proved, .. } => {
+            InputKind::Gate {
+                mode,
+                proved,
+                errno,
+                ..
+            } => {
                 let proof = Some(Proof {
                     mode: *mode,
                     proved: *proved,
+                    errno: *errno,
                 });
                 applied.proof_changed = self.proof != proof;
                 self.proof = proof;

@@ -2,7 +2,9 @@
 //! of them, and prints one line of JSON about what became of them.
 //!
 //! Without arguments it prints its usage. It belongs into a cgroup of its own (`--cgroup PATH`
-//! moves it there first; more than one where there are several hierarchies).
+//! moves it there first; more than one where there are several hierarchies), and into a mount
+//! namespace of its own (`--apart`), as a container's processes are: in mode `deny` the guard asks
+//! about each exec in it, and the host is to feel nothing.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -11,9 +13,10 @@ use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 use guard_tests::load::{self, Tally, bomb, exec, fork, thread};
+use guard_tests::raw;
 
 const USAGE: &str = "\
-usage: storm [--cgroup PATH]... MODE
+usage: storm [--apart] [--cgroup PATH]... MODE
   forks N [--parallel P]            forks that end at once
   execs N [--hold MS] [--pace-us U] [--vfork] [--argument TEXT]
                                     spawns of a program; all stay until MS after the last
@@ -39,6 +42,9 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &mut Arguments) -> io::Result<i32> {
+    if arguments.flag("--apart") {
+        raw::own_mounts()?;
+    }
     while let Some(cgroup) = arguments.option::<PathBuf>("--cgroup")? {
         enter(&cgroup)?;
     }

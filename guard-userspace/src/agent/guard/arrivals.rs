@@ -219,9 +219,11 @@ impl Guard {
         if !self.gate.known {
             return;
         }
+        self.tell_near(id);
         let kind = InputKind::Gate {
             mode: self.gate.mode,
             proved: self.gate.proved,
+            errno: self.gate.errno,
             why: self.gate.why.clone(),
         };
         self.step(clock::now(), id, kind);

@@ -2,17 +2,23 @@
 
 use super::{Gate, Guard};
 use crate::agent::proving::{Proving, Turn};
-use crate::config::{Config, Mode, Rung};
+use crate::config::{Config, DenyErrno, Mode, Rung};
 use crate::kernel::canary::Canary;
-use crate::kernel::enforce::Proof;
+use crate::kernel::enforce::{Proof, Wanted};
 use crate::policy::gate::mode_for;
 use crate::state::target;
 use guard_common::GateMode;
 
-/// Whether any target may be held by `lsm`.
-pub(super) fn wants_lsm(config: &Config) -> bool {
-    let mut all = config.targets.iter();
-    all.any(|target| target.gate.modes.contains(&Rung::Lsm))
+/// What the targets may use.
+pub(super) fn wanted(config: &Config) -> Wanted {
+    let gates = || config.targets.iter().map(|target| &target.gate);
+    let denied = gates().filter(|gate| gate.modes.contains(&Rung::Deny));
+    Wanted {
+        lsm: gates().any(|gate| gate.modes.contains(&Rung::Lsm)),
+        deny: denied
+            .map(|gate| gate.deny_errno)
+            .max_by_key(|errno| *errno == DenyErrno::Any),
+    }
 }
 
 impl Guard {
@@ -30,7 +36,7 @@ impl Guard {
         let proof = match turn {
             Turn::Due => {
                 match Canary::begin(&mut self.kernel, self.ladder.rung(), &self.v2_mount) {
-                    Ok(canary) => return proving.out(canary),
+                    Ok(canary) => return proving.out(canary, self.canary_asks()),
                     Err(error) => self.untried(&error.to_string()),
                 }
             }
@@ -41,7 +47,10 @@ impl Guard {
             Turn::Lost => self.untried("its thread ended"),
         };
         match proof {
-            Proof::Next => proving.again(),
+            Proof::Next => {
+                self.take_up_deny();
+                proving.again();
+            }
             Proof::Stays { proved, why } => {
                 proving.later();
                 self.proved(self.ladder.rung(), proved, why);
@@ -61,12 +70,14 @@ impl Guard {
         self.gate = Gate {
             mode,
             proved,
+            errno: self.ladder.errno(),
             why,
             known: true,
         };
         if is_news {
             self.tell_gate();
             self.warn_of_the_unheld();
+            self.tell_rounds();
         }
     }
 
@@ -83,6 +94,7 @@ impl Guard {
         let proof = target::Proof {
             mode: self.gate.mode,
             proved: self.gate.proved,
+            errno: self.gate.errno,
         };
         for (_, place) in self.places.iter() {
             if mode_for(&proof, &place.config, self.config.mode) == GateMode::Observe {

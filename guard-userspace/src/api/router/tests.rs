@@ -21,6 +21,7 @@ fn status() -> Status {
             mode: "kill".to_owned(),
             proved: true,
             why: "seen".to_owned(),
+            ..GateStatus::default()
         },
         targets: vec![TargetStatus {
             name: "metamcp".to_owned(),

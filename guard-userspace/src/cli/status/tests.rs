@@ -62,6 +62,7 @@ fn status() -> Status {
             mode: "lsm".to_owned(),
             proved: true,
             why: "the canary's fork was refused".to_owned(),
+            ..GateStatus::default()
         },
         targets: vec![guarded, waiting],
         ..Status::default()

@@ -30,6 +30,7 @@ fn good() -> Facts {
         },
         ptrace_scope: Some(1),
         fanotify: Some(true),
+        deny: Ok(Refusal::Eagain),
         cpus: 4,
     }
 }
@@ -50,7 +51,7 @@ type Case = (fn(&mut Facts), &'static str, Verdict);
 
 #[test]
 fn each_lack_is_told_with_its_fix() {
-    let cases: [Case; 19] = [
+    let cases: [Case; 20] = [
         (|f| f.root = false, "root", Verdict::Lack),
         (|f| f.capabilities = Some(!(1 << 21)), "root", Verdict::Lack),
         (|f| f.capabilities = Some(!(1 << 24)), "root", Verdict::Warn),
@@ -90,7 +91,19 @@ fn each_lack_is_told_with_its_fix() {
             "lockdown",
             Verdict::Warn,
         ),
-        (|f| f.fanotify = Some(false), "fanotify", Verdict::Warn),
+        (
+            |f| {
+                f.fanotify = Some(false);
+                f.deny = Err("the kernel asks nobody".to_owned());
+            },
+            "fanotify",
+            Verdict::Warn,
+        ),
+        (
+            |f| f.deny = Err("marked, and not asked".to_owned()),
+            "fanotify",
+            Verdict::Warn,
+        ),
         (|f| f.bpffs = false, "bpffs", Verdict::Warn),
         (|f| f.ptrace_scope = Some(3), "yama", Verdict::Warn),
         (|f| f.cpus = 1, "CPUs", Verdict::Warn),

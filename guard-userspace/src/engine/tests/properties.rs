@@ -12,6 +12,7 @@ fn any_input() -> impl Strategy<Value = (u64, InputKind)> {
         prop_oneof![
             Just(GateMode::Observe),
             Just(GateMode::Kill),
+            Just(GateMode::Deny),
             Just(GateMode::Lsm)
         ]
         .prop_map(gate),

@@ -120,6 +120,9 @@ fn run(
     let mut keep = judge.descriptors.clone();
     keep.push(shared.heart.as_fd().as_raw_fd());
     let own_descriptors = descriptors::leave_the_process(&keep);
+    // The marks must be there before a storm has used up what is free. What the thread that answers
+    // says of it is told.
+    let _ = (judge.urgent)();
     let set_up = || -> io::Result<_> {
         let group = Arc::new(Group::new()?);
         let marks = Marks::new(Arc::clone(&group), Arc::clone(shared), Arc::clone(judge));

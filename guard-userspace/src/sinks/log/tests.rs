@@ -151,6 +151,7 @@ fn a_gate_that_did_not_prove_itself_is_an_error() {
     let line = logged(FactKind::GateMode {
         mode: GateMode::Lsm,
         proved: false,
+        errno: None,
         why,
     })
     .unwrap();

@@ -45,6 +45,7 @@ fn status() -> Status {
             mode: "kill".to_owned(),
             proved: true,
             why: String::new(),
+            ..GateStatus::default()
         },
         lost_events: [("decode".to_owned(), 0)].into(),
         programs: vec![ProgramStatus {

@@ -1,0 +1,66 @@
+//! Who went outside: remembered until it ends, so that coming back makes no guest of a member, and a
+//! fork that its parent's move has overtaken is still counted where its child is.
+
+use crate::maps::{self, Ref};
+use crate::{membership, task};
+use guard_common::TargetKind;
+use guard_common::entry::{ProcessEntry, flag};
+use guard_common::word::Word;
+
+/// Whether the process is outside by now.
+#[inline(always)]
+pub fn is_away(entry: Ref<ProcessEntry>) -> bool {
+    entry.flags().load() & flag::AWAY != 0
+}
+
+/// Whether process `pid` was of the target in `slot`, and is away.
+#[inline(always)]
+pub fn was_of(slot: u32, pid: u32) -> bool {
+    maps::process(pid).is_some_and(|entry| entry.get().slot == slot && is_away(entry))
+}
+
+/// Whether the current process may put its children where it likes: outside, and back. What a
+/// container's process forks outside is remembered too, or it would come back as a guest.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn forked_away(slot: u32, pid: u32) -> u32 {
+    let Some(child) = task::newborn(pid) else {
+        return 0;
+    };
+    let start_ns = child.task_start_ns();
+    // Its parent's move has overtaken the fork: it was copied before.
+    if child.task_cgroup_id().and_then(maps::cgroup_slot) == Some(slot) {
+        membership::late(slot, pid, start_ns);
+        return 0;
+    }
+    let Some(target) = maps::target(slot) else {
+        return 0;
+    };
+    if target.limits.get().kind == TargetKind::Container as u32 {
+        let entry = ProcessEntry {
+            tasks: 1,
+            dead: 1,
+            flags: flag::AWAY,
+            start_ns,
+            place: 0,
+            slot,
+            parent: task::tgid(),
+        };
+        maps::add_process(pid, &entry);
+    }
+    0
+}
+
+/// A process that is away has forked a process.
+#[inline(always)]
+pub fn forked(slot: u32, pid: u32) {
+    forked_away(slot, pid);
+}
+
+/// A task of a process that is away exits.
+#[inline(always)]
+pub fn task_exits(pid: u32) {
+    if task::live() == 0 {
+        maps::remove_process(pid);
+    }
+}

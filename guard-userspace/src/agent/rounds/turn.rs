@@ -1,0 +1,217 @@
+//! What the thread does in each round.
+
+use super::post::{Post, PostError};
+use super::{Covering, Held, Order, condemned};
+use crate::agent::clock;
+use crate::evidence::tree;
+use crate::kernel::be_fifo;
+use crate::kernel::control::Asker;
+use crate::kernel::deny::{Covered, DenyError, Wanted};
+use crate::policy::near::Nearness;
+use guard_common::abi::Control;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
+use tokio::sync::watch;
+
+/// Between two rounds.
+const ROUND: Duration = Duration::from_millis(100);
+
+/// Between two looks at which mounts there are, while some are marked: an exec from a mount made
+/// since then can only be killed.
+const AGAIN: Duration = Duration::from_millis(250);
+
+/// The same, for a target that spawns near its limits: its mounts may be other ones.
+const SPAWNING: Duration = Duration::from_millis(25);
+
+/// Between two tries to start what does not start.
+const LATER: Duration = Duration::from_secs(1);
+
+/// The thread's state.
+pub struct Turns {
+    asker: Asker,
+    /// Of the guardian.
+    cgroup: PathBuf,
+    say: watch::Sender<Covering>,
+    held: Vec<Held>,
+    near: BTreeMap<u32, Nearness>,
+    post: Option<Post>,
+    /// Who is asked about, and since when no look was taken at their mounts.
+    covered: (BTreeSet<u32>, Instant),
+    /// A target spawns near its limits.
+    spawning: bool,
+    /// Nothing is tried before.
+    later: Option<Instant>,
+    now: Covering,
+}
+
+impl Turns {
+    /// Nothing held.
+    pub fn new(asker: Asker, cgroup: PathBuf, say: watch::Sender<Covering>) -> Self {
+        Self {
+            asker,
+            cgroup,
+            say,
+            held: Vec::new(),
+            near: BTreeMap::new(),
+            post: None,
+            covered: (BTreeSet::new(), Instant::now()),
+            spawning: false,
+            later: None,
+            now: Covering::default(),
+        }
+    }
+
+    /// Goes on until nobody gives orders any more.
+    pub fn run(mut self, orders: &Receiver<Order>) {
+        if let Err(error) = be_fifo() {
+            tracing::debug!(%error, "the rounds are a normal thread's: not SCHED_FIFO");
+        }
+        let mut next = Instant::now();
+        loop {
+            let pause = next.saturating_duration_since(Instant::now());
+            match orders.recv_timeout(pause) {
+                Ok(order) => {
+                    self.take(order);
+                    for order in orders.try_iter() {
+                        self.take(order);
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            self.mark();
+            if Instant::now() >= next {
+                for held in &self.held {
+                    condemned::sweep(held, &self.asker);
+                }
+                next = Instant::now() + ROUND;
+            }
+            if self.spawning {
+                next = next.min(Instant::now() + SPAWNING);
+            }
+            if *self.say.borrow() != self.now {
+                self.say.send_replace(self.now.clone());
+            }
+        }
+    }
+
+    fn take(&mut self, order: Order) {
+        match order {
+            Order::Hold(held) => {
+                self.near
+                    .retain(|slot, _| held.iter().any(|held| held.slot == *slot));
+                self.held = held;
+            }
+            Order::Near(slot) => {
+                self.near
+                    .entry(slot)
+                    .or_default()
+                    .see(true, clock::now().boot_ns);
+                self.spawning = true;
+            }
+            Order::Deny(None, reply) => {
+                self.post = None;
+                self.uncovered();
+                self.now = Covering::default();
+                let _ = reply.send(Ok(()));
+            }
+            Order::Deny(Some(refusal), reply) => {
+                let post = Post::start(refusal, &self.asker, &self.cgroup);
+                let started = post.map(|post| self.post = Some(post));
+                let _ = reply.send(started.map_err(|error| error.to_string()));
+            }
+            Order::Ask(on, reply) => {
+                let asked = match &self.post {
+                    Some(post) => post.ask_about_program(on).map_err(|e| e.to_string()),
+                    None => Err("nothing can be denied now".to_owned()),
+                };
+                let _ = reply.send(asked);
+            }
+        }
+    }
+
+    /// Has the execs of those near their limits asked about, and no others'.
+    fn mark(&mut self) {
+        let Some(post) = &mut self.post else {
+            self.spawning = false;
+            return;
+        };
+        let now = Instant::now();
+        if self.later.is_some_and(|later| now < later) {
+            return;
+        }
+        self.later = None;
+        let spawning = std::mem::take(&mut self.spawning);
+        match post.restore(&self.cgroup) {
+            Ok(true) => self.uncovered(),
+            Ok(false) => {}
+            Err(error) => return self.fails(&error, now),
+        }
+        let boot_ns = clock::now().boot_ns;
+        let near: BTreeSet<u32> = self
+            .held
+            .iter()
+            .filter(|held| held.denies)
+            .filter(|held| {
+                let is_near = self.asker.ask(Control::Near, held.slot, 0);
+                let known = self.near.entry(held.slot).or_default();
+                known.see(is_near, boot_ns)
+            })
+            .map(|held| held.slot)
+            .collect();
+        let (covered, looked) = &self.covered;
+        let again = if spawning { SPAWNING } else { AGAIN };
+        if *covered == near && (near.is_empty() || now < *looked + again) {
+            // Too early: it is seen at the next turn.
+            self.spawning = spawning && !near.is_empty();
+            return;
+        }
+        let wanted = self.wanted(&near);
+        let Some(post) = &self.post else { return };
+        match post.cover(wanted) {
+            Ok(found) => self.found(near, found, now),
+            // Said again at the next round.
+            Err(DenyError::Late) => {}
+            Err(error) => self.fails(&error.into(), now),
+        }
+    }
+
+    fn wanted(&self, near: &BTreeSet<u32>) -> Vec<Wanted> {
+        let all = self.held.iter().filter(|held| near.contains(&held.slot));
+        all.map(|held| Wanted {
+            target: held.slot,
+            members: tree::all_pids(&held.dir),
+        })
+        .collect()
+    }
+
+    fn found(&mut self, near: BTreeSet<u32>, found: Covered, now: Instant) {
+        tracing::debug!(?near, ?found, took = ?now.elapsed(), "execs that are asked about");
+        self.now = Covering {
+            mounts: found.mounts,
+            near: near.clone(),
+            on_host: found.on_host,
+            problem: None,
+        };
+        self.covered = (near, now);
+    }
+
+    fn fails(&mut self, error: &PostError, now: Instant) {
+        let error = error.to_string();
+        if self.now.problem.as_ref() != Some(&error) {
+            tracing::error!(error, "execs cannot be denied now, and are killed instead");
+        }
+        self.uncovered();
+        self.now = Covering {
+            problem: Some(error),
+            ..Covering::default()
+        };
+        self.later = Some(now + LATER);
+    }
+
+    fn uncovered(&mut self) {
+        self.covered = (BTreeSet::new(), Instant::now());
+    }
+}
