@@ -154,6 +154,8 @@ const DOCKER: &[(&str, &str)] = &[
     ("containerd", "containerd"),
     ("runc", "runc"),
     ("npm", "npm"),
+    ("s6-svscan", "s6"),
+    ("python3", "python3"),
 ];
 
 /// The kernel tests, wherever they run.
