@@ -8,6 +8,8 @@
 mod follow;
 #[path = "docker/gateway.rs"]
 mod gateway;
+#[path = "docker/metamcp.rs"]
+mod metamcp;
 #[path = "docker/scene.rs"]
 mod scene;
 #[path = "docker/table.rs"]
@@ -56,6 +58,22 @@ fn main() {
             "twenty_leaking_sessions_under_pids_limit",
             gateway::pids_limit,
         ),
+        trial("metamcp_serves_a_session_in_each_layout", metamcp::layouts),
+        trial("metamcp_boots_three_and_ten_servers", metamcp::boots),
+        trial(
+            "metamcp_writes_off_a_server_for_one_crash",
+            metamcp::one_crash,
+        ),
+        trial(
+            "metamcp_counts_no_crash_for_a_refused_spawn",
+            metamcp::refused,
+        ),
+        trial(
+            "metamcp_counts_no_crash_for_a_server_that_is_mute",
+            metamcp::mute,
+        ),
+        trial("metamcp_leaks_a_tree_per_server_and_session", metamcp::leak),
+        trial("metamcp_under_pids_limit", metamcp::pids_limit),
     ];
     let mut arguments = Arguments::from_args();
     // Two storms at once would measure each other.
