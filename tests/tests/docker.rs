@@ -12,6 +12,8 @@ mod gateway;
 mod metamcp;
 #[path = "docker/scene.rs"]
 mod scene;
+#[path = "docker/spawners.rs"]
+mod spawners;
 #[path = "docker/table.rs"]
 mod table;
 #[path = "docker/watch.rs"]
@@ -74,6 +76,10 @@ fn main() {
         ),
         trial("metamcp_leaks_a_tree_per_server_and_session", metamcp::leak),
         trial("metamcp_under_pids_limit", metamcp::pids_limit),
+        trial(
+            "every_way_to_start_a_program_can_tell_a_refused_fork",
+            spawners::refused_forks,
+        ),
     ];
     let mut arguments = Arguments::from_args();
     // Two storms at once would measure each other.

@@ -14,6 +14,7 @@ pub mod metamcp;
 pub mod parent;
 pub mod prober;
 pub mod run;
+pub mod spawners;
 pub mod storm;
 
 pub use cli::Docker;

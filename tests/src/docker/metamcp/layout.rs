@@ -1,11 +1,5 @@
 //! What is PID 1 of the container, and what stands between it and the gateway.
 
-use std::fs::{self, Permissions};
-use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
-
-use anyhow::{Context, Result};
-
 /// Where the gateway's files are in the container.
 pub const PLACE: &str = "/opt/metamcp";
 
@@ -25,7 +19,7 @@ pub enum Layout {
 }
 
 /// Each file below [`PLACE`], with its text.
-const FILES: [(&str, &str); 6] = [
+pub(super) const FILES: [(&str, &str); 6] = [
     ("metamcp.js", include_str!("../../../gateways/metamcp.js")),
     (
         "entrypoint.sh",
@@ -93,17 +87,4 @@ impl Layout {
             Self::S6 => &["s6-svscan", "/opt/metamcp/services"],
         }
     }
-}
-
-/// Writes the files of all layouts into a folder, to be copied to [`PLACE`].
-pub fn write(folder: &Path) -> Result<()> {
-    for (name, text) in FILES {
-        let path = folder.join(name);
-        let parent = path.parent().context("a file at /")?;
-        fs::create_dir_all(parent)?;
-        fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
-        // One of them is run as a program.
-        fs::set_permissions(&path, Permissions::from_mode(0o755))?;
-    }
-    Ok(())
 }

@@ -16,7 +16,6 @@ use serde_json::json;
 
 use super::gateway::{asker, free_port};
 use super::{Container, Docker, Parent};
-use crate::Folder;
 use crate::check::eventually;
 
 pub use layout::Layout;
@@ -117,11 +116,7 @@ impl MetaMcp {
             setup.layout.command(),
         ];
         let container = Container::create(docker, parent, name, &rest.concat())?;
-        let folder = Folder::new()?;
-        layout::write(folder.path())?;
-        let from = format!("{}/.", folder.path().display());
-        let to = format!("{}:{}", container.id(), layout::PLACE);
-        docker.output(&["cp", &from, &to])?;
+        container.give(layout::PLACE, &layout::FILES)?;
         container.start()?;
         let gateway = Self { container, port };
         eventually("the gateway listens", LISTENS, || {
