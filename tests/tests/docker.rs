@@ -67,6 +67,10 @@ fn main() {
             metamcp::one_crash,
         ),
         trial(
+            "metamcp_counts_no_crash_for_an_end_of_file",
+            metamcp::end_of_file,
+        ),
+        trial(
             "metamcp_counts_no_crash_for_a_refused_spawn",
             metamcp::refused,
         ),

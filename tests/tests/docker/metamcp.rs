@@ -157,6 +157,40 @@ pub fn one_crash() -> Result<()> {
     same("after a reset", of(&gateway.open()?), 3)
 }
 
+/// An instance whose input ends leaves by itself. Nobody looks at an idle one: it keeps its place
+/// until a session takes it, and lists two of three. A session whose own one went does not get it
+/// back. New sessions have all.
+pub fn end_of_file() -> Result<()> {
+    let mut stage = OnStage::enter()?;
+    let stage = stage.get()?;
+    let setup = Setup::default();
+    let stand = Stand::start(stage, "eof", &setup)?;
+    let gateway = &stand.gateway;
+    let of = |session: &str| gateway.list(session, PATIENCE).servers.len();
+    let end = |role: &str| -> Result<()> {
+        let state = gateway.settled(BOOT)?;
+        let all_live = stand.witness.counts()?.live;
+        let mut of_role = state.with_role(role);
+        let one = of_role.find(|process| process.server == "memory");
+        gateway.end_input(one.context("no such instance")?)?;
+        stand.lives("its tree has gone", all_live - TREE)?;
+        gateway.state()?.ensure_no_error()
+    };
+    let first = gateway.open()?;
+    gateway.settled(BOOT)?.ensure_all_idle()?;
+    end("idle")?;
+    gateway.state()?.ensure_all_idle()?;
+    same("who takes the dead one", of(&first), 2)?;
+    let second = gateway.open()?;
+    gateway.settled(BOOT)?.ensure_all_idle()?;
+    same("who comes next", of(&second), 3)?;
+    end("active")?;
+    same("whose own one went", of(&second), 2)?;
+    same("for good", of(&second), 2)?;
+    same("a new one", of(&gateway.open()?), 3)?;
+    gateway.settled(BOOT)?.ensure_no_error()
+}
+
 /// With Docker's limit lowered under the tasks that run, each spawn is refused with EAGAIN: the list
 /// comes at once without the refused servers, and the next one has them when there is room again.
 pub fn refused() -> Result<()> {

@@ -1,6 +1,7 @@
 //! The gateway that treats its servers as MetaMCP does (`tests/gateways/metamcp.js`), in a container:
 //! started in one of several layouts, asked for sessions and tools, and for what it believes.
 
+mod hand;
 mod layout;
 mod servers;
 mod state;
