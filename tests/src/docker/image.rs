@@ -1,5 +1,5 @@
-//! The image: the host's shell, node, npm, supergateway, and an npx server in a warm cache, so that
-//! `npx -y` works where there is no network.
+//! The image: the host's shell, Python and s6, node, npm, pnpm, supergateway, and the official npx
+//! servers in a warm cache, so that `npx -y` works where there is no network.
 //!
 //! Node and npm come from npm's registry too: supergateway needs Node 20, and Debian 12 has 18. So the
 //! image is the same wherever it is made; the host's npm only fetches the one in it.
