@@ -10,6 +10,8 @@ mod crashes;
 mod follow;
 #[path = "docker/gateway.rs"]
 mod gateway;
+#[path = "docker/guarded.rs"]
+mod guarded;
 #[path = "docker/metamcp.rs"]
 mod metamcp;
 #[path = "docker/scene.rs"]
@@ -97,6 +99,13 @@ fn without_a_guard() -> Vec<Trial> {
         trial(
             "metamcp_counts_no_crash_for_a_server_that_is_mute",
             crashes::mute,
+        ),
+        trial("the_spine_is_known_in_each_layout", guarded::layouts),
+        trial("a_healthy_boot_and_five_sessions_pass", guarded::healthy),
+        trial("a_storm_leaves_no_server_in_error", guarded::storm),
+        trial(
+            "at_the_cap_spawners_can_tell_and_docker_exec_works",
+            guarded::at_the_cap,
         ),
         trial("metamcp_leaks_a_tree_per_server_and_session", metamcp::leak),
         trial("metamcp_under_pids_limit", metamcp::pids_limit),
