@@ -4,6 +4,7 @@
 //! All spawn in mount namespaces of their own: nothing here marks a mount of the host's.
 
 use std::fs;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -192,6 +193,9 @@ pub fn far_from_the_limits() -> Result<()> {
 
 /// A shell at its cap, so near that each of its execs is asked about.
 fn shell_at_its_cap(scene: &Scene) -> Result<Apart> {
+    if Command::new("unshare").arg("--version").output().is_err() {
+        return Err(cannot_here("this machine has no shell and no unshare(1)"));
+    }
     let mut shell = Apart::shell()?;
     scene.cgroup.take(shell.pid())?;
     eventually("its mounts are marked", SOON, || {
