@@ -213,14 +213,25 @@ fn goes_on(shell: &mut Apart, since: Instant) -> Result<()> {
     Ok(())
 }
 
+/// Stops all threads of the agent, each of which may run on until it has its turn.
+fn stop(agent: u32) -> Result<()> {
+    let pid = i32::try_from(agent).ok().and_then(Pid::from_raw);
+    kill_process(pid.context("no pid")?, Signal::STOP)?;
+    eventually("all threads are stopped", PROMISED, || {
+        let threads = fs::read_dir(format!("/proc/{agent}/task"))?.flatten();
+        let stats =
+            threads.filter_map(|thread| fs::read_to_string(thread.path().join("stat")).ok());
+        Ok(stats.into_iter().all(|stat| stat.contains(") T ")))
+    })
+}
+
 /// The guardian ends it, and the kernel lets all go on.
 pub fn agent_stopped() -> Result<()> {
     refusal()?;
     let mut scene = Scene::set("stopped", "deny", &cap(10))?;
     let mut shell = shell_at_its_cap(&scene)?;
-    let agent = i32::try_from(scene.guarded.agent.pid())?;
     let since = Instant::now();
-    kill_process(Pid::from_raw(agent).context("no pid")?, Signal::STOP)?;
+    stop(scene.guarded.agent.pid())?;
     goes_on(&mut shell, since)?;
     scene.guarded.agent.wait(PROMISED).map(drop)
 }
@@ -262,8 +273,7 @@ pub fn guardian_killed() -> Result<()> {
     })?;
     shell_is_asked(&scene)?;
     let since = Instant::now();
-    let pid = i32::try_from(agent)?;
-    kill_process(Pid::from_raw(pid).context("no pid")?, Signal::STOP)?;
+    stop(agent)?;
     goes_on(&mut shell, since)?;
     scene.guarded.agent.wait(PROMISED).map(drop)
 }
