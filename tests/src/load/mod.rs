@@ -5,6 +5,7 @@ pub mod exec;
 pub mod fork;
 pub mod tally;
 pub mod thread;
+pub mod tiny;
 
 pub use tally::Tally;
 

@@ -67,7 +67,7 @@ pub const SUITES: &[Suite] = &[
         name: "kernel",
         about: "counting and gate on this machine's kernel",
         kind: Kind::Binary(Binary {
-            environment: &[("GUARD_EXPECT_MODE", "kill")],
+            environment: &[("GUARD_EXPECT_MODE", "deny")],
             ..KERNEL
         }),
     },
@@ -118,7 +118,7 @@ pub const SUITES: &[Suite] = &[
         kind: Kind::Binary(Binary {
             test: "cli",
             programs: &[("jq", "jq"), ("promtool", "prometheus")],
-            environment: &[("GUARD_EXPECT_MODE", "kill")],
+            environment: &[("GUARD_EXPECT_MODE", "deny")],
             machine: None,
             timeout: Duration::from_secs(10 * 60),
         }),
@@ -129,7 +129,7 @@ pub const SUITES: &[Suite] = &[
         kind: Kind::Binary(Binary {
             test: "demo",
             programs: &[],
-            environment: &[("GUARD_EXPECT_MODE", "kill")],
+            environment: &[("GUARD_EXPECT_MODE", "deny")],
             machine: None,
             timeout: Duration::from_secs(5 * 60),
         }),
@@ -140,7 +140,7 @@ pub const SUITES: &[Suite] = &[
         kind: Kind::Binary(Binary {
             test: "docker",
             programs: DOCKER,
-            environment: &[("GUARD_EXPECT_MODE", "kill")],
+            environment: &[("GUARD_EXPECT_MODE", "deny")],
             machine: None,
             timeout: Duration::from_secs(25 * 60),
         }),
