@@ -8,6 +8,7 @@ use guard_tests::docker::metamcp::{Server, Setup};
 
 use crate::metamcp::{BOOT, PATIENCE, Stand, TREE};
 use crate::scene::{OnStage, SOON};
+use crate::table;
 
 /// One idle instance is killed: the server is in ERROR, its active ones end, it is listed to nobody,
 /// and never started again but by a reset.
@@ -105,7 +106,7 @@ pub fn refused() -> Result<()> {
     let answer = gateway.list(&first, PATIENCE);
     same("who took the idle ones", answer.servers.len(), 3)?;
     let answer = gateway.list(&second, PATIENCE);
-    println!("all refused: {answer}");
+    table::note(format!("all refused: {answer}"));
     same("who found none", answer.servers.len(), 0)?;
     ensure!(answer.took < Duration::from_secs(1), "late: {answer}");
     let state = gateway.settled(BOOT)?;

@@ -7,6 +7,7 @@ use guard_tests::docker::Parent;
 use guard_tests::docker::spawners::{Spawners, Way};
 
 use crate::scene::{OnStage, SOON};
+use crate::table;
 
 /// Docker's limit refuses the forks of all ten ways at once, and each caller can tell.
 pub fn refused_forks() -> Result<()> {
@@ -30,10 +31,10 @@ pub fn refused_forks() -> Result<()> {
     limit("5")?;
     for way in Way::ALL {
         let attempt = spawners.attempt(way)?;
-        println!(
+        table::note(format!(
             "{way:?}, refused: errno {:?}, code {:?}, signal {:?}, {:.1} ms, {:?}",
             attempt.errno, attempt.code, attempt.signal, attempt.ms, attempt.said
-        );
+        ));
         ensure!(attempt.refused(), "{way:?} at the limit: {attempt:?}");
         ensure!(attempt.ms < 1000.0, "{way:?}: late: {attempt:?}");
     }
