@@ -76,4 +76,6 @@ pub enum Control {
     Sentence = 10,
     /// Is the target near its limits, by `NEAR`?
     Near = 11,
+    /// Was an exec of a process of the target denied? pid.
+    Denied = 12,
 }

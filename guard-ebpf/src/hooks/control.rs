@@ -57,6 +57,8 @@ fn answer(ctx: &RawTracePointContext) -> i32 {
         maps::process(a as u32).is_some_and(|entry| entry.get().slot == target.slot)
     } else if op == Control::Condemned as u64 {
         deny::condemned(target, a as u32)
+    } else if op == Control::Denied as u64 {
+        deny::denied(target, a as u32)
     } else if op == Control::Sentence as u64 {
         deny::sentence(target, a as u32)
     } else if op == Control::Near as u64 {
