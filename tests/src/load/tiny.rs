@@ -51,8 +51,9 @@ impl Tiny {
     /// Not root, or no namespace of its own.
     pub fn on_new_mount() -> io::Result<Self> {
         // Any folder will do: what is below it is hidden from this namespace alone.
-        mount("none", "/mnt", "tmpfs", MountFlags::empty(), None)?;
-        let path = PathBuf::from("/mnt/tiny");
+        let folder = std::env::temp_dir();
+        mount("none", &folder, "tmpfs", MountFlags::empty(), None)?;
+        let path = folder.join("tiny");
         fs::write(&path, elf(&HOLDS))?;
         fs::set_permissions(&path, Permissions::from_mode(0o755))?;
         Ok(Self { path, _file: None })

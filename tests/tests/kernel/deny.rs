@@ -23,6 +23,9 @@ use crate::scene::{STAYS, gauges, stopped_by};
 /// Longest that an exec may wait, whatever befalls the agent.
 const PROMISED: Duration = Duration::from_secs(2);
 
+/// What a shell executes: no builtin, and in PATH wherever it runs.
+const PROGRAM: &str = "sh -c :";
+
 /// A gate that has this mode and no other.
 fn by(mode: &str, gate: &str) -> String {
     format!("{gate}\nmodes = [\"{mode}\"]\ndeny_errno = \"any\"")
@@ -201,12 +204,12 @@ fn shell_at_its_cap(scene: &Scene) -> Result<Apart> {
     eventually("its mounts are marked", SOON, || {
         Ok(scene.guarded.status()?.gate.marked_mounts > 0)
     })?;
-    shell.does("/bin/true")?;
+    shell.does(PROGRAM)?;
     Ok(shell)
 }
 
 fn goes_on(shell: &mut Apart, since: Instant) -> Result<()> {
-    shell.say("/bin/true; echo $?")?;
+    shell.say(&format!("{PROGRAM}; echo $?"))?;
     let code = shell.hear_within(PROMISED.saturating_sub(since.elapsed()))?;
     same("an exec", code.as_deref(), Some("0"))?;
     println!("  an exec went on after {:?}", since.elapsed());

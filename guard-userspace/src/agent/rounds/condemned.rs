@@ -35,7 +35,8 @@ fn end(slot: u32, pid: u32, asker: &Asker) {
     let Some(age) = process::age(pid, clock::now().boot_ns) else {
         return;
     };
-    if !overdue(age.cpu, age.life) || !asker.ask(Control::Sentence, slot, u64::from(pid)) {
+    let denied = asker.ask(Control::Denied, slot, u64::from(pid));
+    if !overdue(age.cpu, age.life, denied) || !asker.ask(Control::Sentence, slot, u64::from(pid)) {
         return;
     }
     if let Err(error) = pidfd_send_signal(&held, Signal::KILL) {

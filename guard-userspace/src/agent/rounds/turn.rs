@@ -46,6 +46,9 @@ pub struct Turns {
     covered: BTreeSet<u32>,
     /// Looks at their mounts.
     looks: Pace,
+    /// Those of them that were taken because somebody spawned. They have a pace of their own: who
+    /// comes with mounts of his own just after a look of the other kind is not to wait.
+    hurried: Pace,
     /// Looks for condemned processes that are overdue.
     sweeps: Pace,
     /// Since when the mounts are being looked for.
@@ -69,6 +72,7 @@ impl Turns {
             post: None,
             covered: BTreeSet::new(),
             looks: Pace::new(),
+            hurried: Pace::new(),
             sweeps: Pace::new(),
             late: None,
             spawning: false,
@@ -107,7 +111,7 @@ impl Turns {
     fn next(&self) -> Instant {
         let round = Instant::now() + ROUND;
         if self.spawning {
-            round.min(self.looks.due(SPAWNING))
+            round.min(self.hurried.due(SPAWNING))
         } else {
             round
         }
@@ -187,8 +191,9 @@ impl Turns {
             })
             .map(|held| held.slot)
             .collect();
-        let again = self.looks.due(if spawning { SPAWNING } else { AGAIN });
-        if self.covered == near && (near.is_empty() || now < again) {
+        let hurry = spawning && now >= self.hurried.due(SPAWNING);
+        let again = hurry || now >= self.looks.due(AGAIN);
+        if self.covered == near && (near.is_empty() || !again) {
             // Too early: it is seen at the next turn.
             self.spawning = spawning && !near.is_empty();
             return;
@@ -196,7 +201,12 @@ impl Turns {
         let wanted = self.wanted(&near);
         let Some(post) = &self.post else { return };
         match post.cover(wanted) {
-            Ok(found) => self.found(near, found, now),
+            Ok(found) => {
+                self.found(near, found, now);
+                if spawning {
+                    self.hurried.done(now);
+                }
+            }
             // Said again at the next round.
             Err(DenyError::Late) => self.is_late(now),
             Err(error) => self.fails(&error.into(), now),
