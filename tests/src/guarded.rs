@@ -95,15 +95,35 @@ impl Guarded {
         targets: &[Target<'_>],
         arguments: &[&str],
     ) -> Result<Self> {
-        let folder = Folder::new()?;
-        let state = folder.path().display();
-        let mut config =
-            format!("state_dir = \"{state}\"\n{head}\n[http]\nlisten = \"127.0.0.1:0\"\n");
+        let mut all = String::new();
         for Target { name, path, gate } in targets {
-            config.push_str(&format!(
+            all.push_str(&format!(
                 "[[target]]\nname = \"{name}\"\ncgroup = \"{path}\"\n[target.gate]\n{gate}\n"
             ));
         }
+        Self::launch(level, head, &all, arguments)
+    }
+
+    /// Starts one on a cgroup that is there, in which whoever executes what `protect` (a regular
+    /// expression) means is a gateway; waits as [`Self::start`] does.
+    ///
+    /// # Errors
+    /// The agent's.
+    pub fn protecting(cgroup: &Cgroup, protect: &str, gate: &str) -> Result<Self> {
+        let path = cgroup.path().display();
+        let target = format!(
+            "[[target]]\nname = \"{ONLY}\"\ncgroup = \"{path}\"\nprotect = ['{protect}']\n[target.gate]\n{gate}\n"
+        );
+        let mut guarded = Self::launch("info", "", &target, &[])?;
+        guarded.ready(ONLY)?;
+        Ok(guarded)
+    }
+
+    fn launch(level: &str, head: &str, targets: &str, arguments: &[&str]) -> Result<Self> {
+        let folder = Folder::new()?;
+        let state = folder.path().display();
+        let config =
+            format!("state_dir = \"{state}\"\n{head}\n[http]\nlisten = \"127.0.0.1:0\"\n{targets}");
         let file = folder.file("config.toml", &config)?;
         let socket = format!("{state}/agent.sock");
         let all = [&["--socket", &socket, "--config", &file], arguments].concat();

@@ -19,6 +19,8 @@ mod moves;
 mod neighbours;
 #[path = "kernel/scene.rs"]
 mod scene;
+#[path = "kernel/trees.rs"]
+mod trees;
 #[path = "kernel/ways.rs"]
 mod ways;
 
@@ -46,6 +48,11 @@ fn main() {
         trial("doubling_bombs_meet_the_cap", gate::doubling_bombs),
         trial("2000_threads_pass_under_a_cap_of_5", gate::threads_pass),
         trial("observe_changes_nothing", gate::observe),
+        trial("trees_come_whole_or_not_at_all", trees::whole_or_none),
+        trial(
+            "a_tree_may_grow_beyond_what_is_reserved",
+            trees::beyond_the_reservation,
+        ),
         trial("the_rate_limit_holds_and_recovers", gate::rate),
         trial("neighbours_feel_nothing", neighbours::feel_nothing),
         trial("moves_in_and_out_are_counted", moves::in_and_out),

@@ -2,6 +2,7 @@
 
 mod properties;
 mod scene;
+mod trees;
 
 use super::Engine;
 use crate::config::{Mode, Profile, TargetConfig, TargetSource};

@@ -71,7 +71,7 @@ pub fn limits(
     mode: GateMode,
     now: Stamp,
 ) -> GateLimits {
-    let max_processes = start::cap(state, config);
+    let max_processes = start::cap(state, config, now);
     let starting = start::is_on(state, now) || state.cgroup().is_none();
     of_config(config, mode, max_processes, starting)
 }

@@ -32,11 +32,10 @@ pub fn is_on(state: &TargetState, now: Stamp) -> bool {
 /// The cap: a number of the config's, or what memory can carry: 80 % of its limit by what a process
 /// needs.
 #[must_use]
-pub fn cap(state: &TargetState, config: &TargetConfig) -> u64 {
-    match (config.gate.max_processes, state.auto_cap()) {
-        (Cap::Count(count), _) => count,
-        (Cap::Auto, Some(fixed)) => fixed,
-        (Cap::Auto, None) => carried(state, PER_PROCESS),
+pub fn cap(state: &TargetState, config: &TargetConfig, now: Stamp) -> u64 {
+    match config.gate.max_processes {
+        Cap::Count(count) => count,
+        Cap::Auto => fixed(state, config, now).unwrap_or_else(|| carried(state, PER_PROCESS)),
     }
 }
 

@@ -1,7 +1,7 @@
 //! `storm`: makes processes and threads in the ways that a guard must get right, a bounded number
 //! of them, and prints one line of JSON about what became of them.
 //!
-//! Without arguments it prints its usage. It belongs into a cgroup of its own (`--cgroup PATH`
+//! Without arguments it prints its usage. `--until FILE` has it begin when that file is there. It belongs into a cgroup of its own (`--cgroup PATH`
 //! moves it there first; more than one where there are several hierarchies), and into a mount
 //! namespace of its own (`--apart`), as a container's processes are: in mode `deny` the guard asks
 //! about each exec in it, and the host is to feel nothing.
@@ -17,7 +17,7 @@ use guard_tests::load::{self, Tally, bomb, exec, fork, thread};
 use guard_tests::raw;
 
 const USAGE: &str = "\
-usage: storm [--apart] [--cgroup PATH]... MODE
+usage: storm [--apart] [--cgroup PATH]... [--until FILE] MODE
   forks N [--parallel P]            forks that end at once
   execs N [--hold MS] [--pace-us U] [--vfork] [--argument TEXT] [--tiny memory|mount]
                                     spawns of a program; all stay until MS after the last
@@ -30,6 +30,18 @@ usage: storm [--apart] [--cgroup PATH]... MODE
   sleepers N [--hold MS]            forks that stay; says {\"ready\":[PID…]} when all are there
   into N --into PATH [--hold MS]    children born in another cgroup
   trees N [--hold MS] [--pace-us U] root, shell and server, as npx makes them";
+
+/// Waits until a file is there, a bounded time.
+fn wait_for(file: &Path) -> io::Result<()> {
+    let until = Instant::now() + load::LONGEST;
+    while !file.exists() {
+        if Instant::now() > until {
+            return Err(bad("the file of --until did not come"));
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    Ok(())
+}
 
 fn main() -> ExitCode {
     let mut arguments = Arguments(std::env::args().skip(1).collect());
@@ -48,6 +60,9 @@ fn run(arguments: &mut Arguments) -> io::Result<i32> {
     }
     while let Some(cgroup) = arguments.option::<PathBuf>("--cgroup")? {
         enter(&cgroup)?;
+    }
+    if let Some(file) = arguments.option::<PathBuf>("--until")? {
+        wait_for(&file)?;
     }
     let told = arguments.option("--hold")?.map(Duration::from_millis);
     let hold = told.unwrap_or(Duration::from_secs(1)).min(load::LONGEST);
