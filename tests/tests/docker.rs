@@ -107,6 +107,11 @@ fn without_a_guard() -> Vec<Trial> {
             "at_the_cap_spawners_can_tell_and_docker_exec_works",
             guarded::at_the_cap,
         ),
+        trial("no_evasion_runs_more_than_has_room", guarded::evasion),
+        trial(
+            "who_leaves_and_comes_back_is_no_guest",
+            guarded::there_and_back,
+        ),
         trial("metamcp_leaks_a_tree_per_server_and_session", metamcp::leak),
         trial("metamcp_under_pids_limit", metamcp::pids_limit),
         trial(

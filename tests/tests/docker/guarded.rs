@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use guard_tests::check::{eventually, same};
-use guard_tests::docker::Parent;
 use guard_tests::docker::metamcp::{Layout, Server, Setup};
 use guard_tests::docker::spawners::{Spawners, Way};
+use guard_tests::docker::{Container, Parent};
 use serde_json::Value;
 
 use crate::metamcp::{BOOT, PATIENCE, Stand, TREE};
@@ -219,5 +219,97 @@ pub fn at_the_cap() -> Result<()> {
     eventually("there is room again", SOON, || {
         Ok(spawners.attempt(Way::Spawn)?.ran())
     })?;
+    guard.agent.stop_cleanly().map(drop)
+}
+
+/// A server that renames itself, leaves its session, executes from memory, from /dev/shm, under
+/// trace, or nothing at all: no more of it runs a program than has room.
+pub fn evasion() -> Result<()> {
+    const OFTEN: &str = "12";
+    const CAP: u64 = 20;
+    let mut stage = OnStage::enter()?;
+    let stage = stage.get()?;
+    let parent = Parent::new("metamcp")?;
+    let witness = parent.witness()?;
+    let guard = guard(stage, CAP)?;
+    let command = [
+        stage.image.as_str(),
+        "sh",
+        "-c",
+        "node -e 'require(\"child_process\").spawn(\"python3\", [\"/opt/evasion/evasion.py\", process.argv[1]], {detached: true, stdio: \"inherit\"}); setInterval(() => 0, 1000)' $0; true",
+        OFTEN,
+    ];
+    let container = Container::create(&stage.docker, &parent, "metamcp", &command)?;
+    container.give(
+        "/opt/evasion",
+        &[("evasion.py", include_str!("../../gateways/evasion.py"))],
+    )?;
+    container.start()?;
+    eventually("it has tried all", SOON, || {
+        Ok(container.logs()?.contains("without_a_program"))
+    })
+    .with_context(|| container.logs().unwrap_or_default())?;
+    // Who executes nothing is ended after ten seconds.
+    let mut target = Value::Null;
+    eventually("nobody is left without a slot", SOON, || {
+        target = guard.target()?;
+        Ok(target["counts"]["condemned_now"] == 0)
+    })
+    .with_context(|| format!("{target}"))?;
+    let counts = witness.counts()?;
+    ensure!(
+        counts.running_peak <= CAP,
+        "over {CAP}: {counts:?}; {target}"
+    );
+    ensure!(counts.live <= CAP, "over {CAP}: {counts:?}; {target}");
+    ensure!(
+        target["counts"]["condemned"] != 0,
+        "it did not press: {target}"
+    );
+    let tree = target["families"][0]["trees"].as_u64();
+    same("trees that all of it is in", tree, Some(1))?;
+    table::note(format!(
+        "evasion: tried {}; {} programs at once, {} bodies at once, of {CAP}; {}",
+        container.logs()?.trim(),
+        counts.running_peak,
+        counts.live_peak,
+        target["counts"]
+    ));
+    drop(container);
+    guard.agent.stop_cleanly().map(drop)
+}
+
+/// A server that is moved out of its container's cgroup and back is no guest with a budget of its
+/// own.
+pub fn there_and_back() -> Result<()> {
+    let mut stage = OnStage::enter()?;
+    let stage = stage.get()?;
+    let guard = guard(stage, 400)?;
+    let setup = Setup {
+        layout: Layout::Direct,
+        servers: Server::node(1),
+        ..Setup::default()
+    };
+    let stand = Stand::start(stage, "metamcp", &setup)?;
+    let state = stand.gateway.settled(BOOT)?;
+    let server = state.with_role("idle").next().context("no server")?;
+    let pid = stand.gateway.host_pid(server)?.to_string();
+    let gauges = |live: u64, trees: u64| {
+        let mut target = Value::Null;
+        eventually("counted anew", SOON, || {
+            target = guard.target()?;
+            let counts = &target["counts"];
+            Ok(counts["live"] == live && counts["trees"] == trees && counts["guests"] == 0)
+        })
+        .with_context(|| format!("{live} live, {trees} trees: {target}"))
+    };
+    gauges(2, 1)?;
+    let inside = stand.gateway.container.cgroup(&stand.parent)?;
+    let outside = inside.parent().context("a cgroup at the root")?;
+    std::fs::write(outside.join("cgroup.procs"), &pid)?;
+    gauges(1, 0)?;
+    std::fs::write(inside.join("cgroup.procs"), &pid)?;
+    gauges(2, 1)?;
+    stand.gateway.settled(BOOT)?.ensure_no_error()?;
     guard.agent.stop_cleanly().map(drop)
 }

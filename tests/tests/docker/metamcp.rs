@@ -23,7 +23,7 @@ pub const PATIENCE: Duration = Duration::from_secs(120);
 pub struct Stand {
     pub gateway: MetaMcp,
     pub witness: Witness,
-    parent: Parent,
+    pub parent: Parent,
 }
 
 impl Stand {
