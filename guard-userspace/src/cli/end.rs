@@ -15,16 +15,20 @@ use std::path::Path;
 /// No agent answers, nobody is meant, the operator did not confirm; or ([`Code::CheckFailed`], said
 /// already) not all that was meant has ended.
 pub(super) fn run(how: How, options: &Options, socket: &Path) -> Result<(), Failure> {
-    let request = |dry_run| ActionRequest {
+    let mut request = ActionRequest {
         action: how,
         target: options.target.clone(),
         tree: options.tree,
-        dry_run,
+        only: None,
+        dry_run: true,
     };
     if !options.dry_run && !options.yes {
-        confirm(how, &ask(&request(true), socket)?)?;
+        let would = ask(&request, socket)?;
+        confirm(how, &would)?;
+        request.only = Some(would.trees.iter().map(|tree| tree.tree).collect());
     }
-    let answer = ask(&request(options.dry_run), socket)?;
+    request.dry_run = options.dry_run;
+    let answer = ask(&request, socket)?;
     if options.json {
         out::json(&answer)?;
     } else {

@@ -48,7 +48,7 @@ impl How {
 }
 
 /// An order as the policy takes it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Order {
     /// Its number: no other order of this agent has it.
     pub id: u64,
@@ -56,6 +56,9 @@ pub struct Order {
     pub how: How,
     /// The process that was named and where it was then; `None`: every unprotected tree is meant.
     pub named: Option<(u32, Place)>,
+    /// Ids of the trees that may be meant; `None`: any. What was confirmed is not to become something
+    /// else by a pid that was used again.
+    pub only: Option<Vec<u64>>,
     /// Only say what would be done.
     pub dry_run: bool,
 }
@@ -112,6 +115,9 @@ pub struct ActionRequest {
     /// Pid of any process of the tree; left out: every unprotected tree.
     #[serde(default)]
     pub tree: Option<u32>,
+    /// Ids of trees, as an answer named them: no others are meant. Left out: any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub only: Option<Vec<u64>>,
     /// Only say what would be done.
     #[serde(default)]
     pub dry_run: bool,

@@ -20,7 +20,8 @@ pub fn decide(order: &Order, state: &TargetState) -> Vec<(Reason, Action)> {
                 .collect()
         }
     };
-    let ends = ends.into_iter();
+    let may_be = |id| order.only.as_ref().is_none_or(|only| only.contains(&id));
+    let ends = ends.into_iter().filter(|ending| may_be(ending.tree));
     ends.map(|ending| (Reason::ByHand, Action::End(ending)))
         .collect()
 }

@@ -40,7 +40,7 @@ impl Ends {
     }
 
     /// An operator wants something.
-    pub const fn ordered(&mut self, order: Order) {
+    pub fn ordered(&mut self, order: Order) {
         self.order = Some(order);
     }
 

@@ -164,7 +164,7 @@ impl TargetState {
             }
             InputKind::Down { .. } => self.go_down(),
             InputKind::Lost { source, total } => applied.lost = self.lose(source, *total),
-            InputKind::Operator(order) => self.ends.ordered(*order),
+            InputKind::Operator(order) => self.ends.ordered(order.clone()),
             InputKind::Outcome(outcome) => {
                 self.ends.ended(outcome);
                 if outcome.kind == OutcomeKind::Done && outcome.limits.is_some() {

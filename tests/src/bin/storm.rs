@@ -7,12 +7,13 @@
 //! about each exec in it, and the host is to feel nothing.
 
 use std::io;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
-use guard_tests::load::{self, Tally, bomb, exec, fork, thread};
+use guard_tests::load::{self, Tally, bomb, exec, fork, keeper, thread};
 use guard_tests::raw;
 
 const USAGE: &str = "\
@@ -28,7 +29,8 @@ usage: storm [--apart] [--cgroup PATH]... MODE
   vfork N                           vfork and exec, one after the other
   sleepers N [--hold MS]            forks that stay; says {\"ready\":[PID…]} when all are there
   into N --into PATH [--hold MS]    children born in another cgroup
-  trees N [--hold MS] [--pace-us U] root, shell and server, as npx makes them";
+  trees N [--hold MS] [--pace-us U] root, shell and server, as npx makes them
+  keeper KIND...                    a gateway with a server of each kind; waits for a line first";
 
 fn main() -> ExitCode {
     let mut arguments = Arguments(std::env::args().skip(1).collect());
@@ -67,6 +69,9 @@ fn run(arguments: &mut Arguments) -> io::Result<i32> {
     };
     let mode = arguments.next()?;
     let n = |arguments: &mut Arguments| arguments.number().map(|n| n.min(load::MOST));
+    if let Some(code) = keeper::program(&mode) {
+        return Ok(code);
+    }
     let tally = Tally::new()?;
     match mode.as_str() {
         // The programs that storms spawn.
@@ -74,6 +79,12 @@ fn run(arguments: &mut Arguments) -> io::Result<i32> {
         "hold" => return Ok(exec::hold()),
         "tree-root" => return Ok(exec::tree_member("tree-shell")),
         "tree-shell" => return Ok(exec::tree_member("hold")),
+        // It executes itself once it is there: that is what the guard knows it by.
+        "keeper" => {
+            let mut again = Command::new(std::env::current_exe()?);
+            return Err(again.arg("gate-keeper").args(arguments.0.iter()).exec());
+        }
+        "gate-keeper" => return keeper::keep(&arguments.0),
         "forks" => {
             let parallel = arguments.option("--parallel")?.unwrap_or(1);
             fork::forks(tally, n(arguments)?, parallel);

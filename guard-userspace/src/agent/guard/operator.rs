@@ -145,6 +145,7 @@ impl Guard {
             id: self.desk.last,
             how: request.action,
             named,
+            only: request.only,
             dry_run: request.dry_run,
         };
         let answer = ActionAnswer {

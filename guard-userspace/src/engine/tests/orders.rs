@@ -82,6 +82,7 @@ fn order(id: u64, pid: Option<u32>) -> Order {
         id,
         how: How::Kill,
         named: pid.map(|pid| (pid, place_of(pid))),
+        only: None,
         dry_run: false,
     }
 }
@@ -129,6 +130,21 @@ fn any_process_names_its_tree_and_none_names_all_unprotected_ones() {
     check(Some(ROOT), &[7], &[]);
     check(Some(LEAF), &[7], &[]);
     check(None, &[7], &["protected"]);
+}
+
+#[test]
+fn what_was_confirmed_is_what_is_ended() {
+    let only = |trees: &[u64]| Order {
+        only: Some(trees.to_vec()),
+        ..order(1, Some(ROOT))
+    };
+    let mut scene = scene(Mode::Enforce);
+    let (ends, refused) = ordered(&mut scene, only(&[5]));
+    assert!(
+        ends.is_empty() && refused.is_empty(),
+        "the pid is another's by now"
+    );
+    assert_eq!(ordered(&mut scene, only(&[7])).0, [7]);
 }
 
 #[test]
