@@ -227,11 +227,15 @@ impl News<'_> {
                 from_birth,
                 ..
             } => {
+                let mode = state.in_force().map(|_| state.mode());
+                let proof = state.proof().filter(|proof| Some(proof.mode) == mode);
                 self.say(FactKind::Armed {
                     cgroup,
                     path,
                     adopted,
                     from_birth,
+                    mode,
+                    errno: proof.and_then(|proof| proof.errno),
                 });
             }
             InputKind::Down { why } => self.say(FactKind::Disarmed { why }),

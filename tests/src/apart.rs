@@ -198,6 +198,8 @@ impl Drop for Apart {
         if let Err(error) = self.cgroup.kill() {
             eprintln!("test kit: {error:#}");
         }
+        // A test may have moved it elsewhere. It is not yet waited for: the pid is still its.
+        let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }

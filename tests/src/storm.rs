@@ -25,8 +25,7 @@ struct Ready {
 }
 
 impl Storm {
-    /// Starts one; it moves itself into the cgroup, and away from the host's mounts, before it makes
-    /// anything.
+    /// Starts one; it moves itself into the cgroup before it makes anything.
     ///
     /// # Errors
     /// The program is not built, or cannot start.
@@ -35,16 +34,18 @@ impl Storm {
             .path()
             .to_str()
             .context("a cgroup path that is not UTF-8")?;
-        Self::start_here(&[&["--apart", "--cgroup", path], arguments].concat())
+        Self::start_here(&[&["--cgroup", path], arguments].concat())
     }
 
-    /// Starts one where this process is.
+    /// Starts one where this process is, but for its mounts, which are its own: nobody who guards it
+    /// has a reason to ask about the host's execs.
     ///
     /// # Errors
     /// The program is not built, or cannot start.
     pub fn start_here(arguments: &[&str]) -> Result<Self> {
         let program = place::program("GUARD_STORM", "storm")?;
         let mut child = Command::new(&program)
+            .arg("--apart")
             .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

@@ -4,22 +4,42 @@
     reason = "a field that JSON has not reads as null"
 )]
 
+#[path = "docker/crashes.rs"]
+mod crashes;
 #[path = "docker/follow.rs"]
 mod follow;
 #[path = "docker/gateway.rs"]
 mod gateway;
+#[path = "docker/guarded.rs"]
+mod guarded;
+#[path = "docker/metamcp.rs"]
+mod metamcp;
 #[path = "docker/scene.rs"]
 mod scene;
+#[path = "docker/spawners.rs"]
+mod spawners;
 #[path = "docker/table.rs"]
 mod table;
 #[path = "docker/watch.rs"]
 mod watch;
 
 use guard_tests::suite::trial;
-use libtest_mimic::Arguments;
+use libtest_mimic::{Arguments, Trial};
 
 fn main() {
-    let tests = vec![
+    let tests = with_a_guard().into_iter().chain(without_a_guard());
+    let mut arguments = Arguments::from_args();
+    // Two storms at once would measure each other.
+    arguments.test_threads = Some(1);
+    let conclusion = libtest_mimic::run(&arguments, tests.collect());
+    table::print();
+    scene::end();
+    conclusion.exit()
+}
+
+/// Containers followed and counted, and supergateway's storms.
+fn with_a_guard() -> Vec<Trial> {
+    vec![
         trial("the_watch_says_all_in_order", watch::says_all_in_order),
         trial(
             "a_container_is_expected_before_its_cgroup_is_made",
@@ -56,12 +76,42 @@ fn main() {
             "twenty_leaking_sessions_under_pids_limit",
             gateway::pids_limit,
         ),
-    ];
-    let mut arguments = Arguments::from_args();
-    // Two storms at once would measure each other.
-    arguments.test_threads = Some(1);
-    let conclusion = libtest_mimic::run(&arguments, tests);
-    table::print();
-    scene::end();
-    conclusion.exit()
+    ]
+}
+
+/// The gateway that behaves as MetaMCP does, and what a refused fork looks like.
+fn without_a_guard() -> Vec<Trial> {
+    vec![
+        trial("metamcp_serves_a_session_in_each_layout", metamcp::layouts),
+        trial("metamcp_boots_three_and_ten_servers", metamcp::boots),
+        trial(
+            "metamcp_writes_off_a_server_for_one_crash",
+            crashes::one_crash,
+        ),
+        trial(
+            "metamcp_counts_no_crash_for_an_end_of_file",
+            crashes::end_of_file,
+        ),
+        trial(
+            "metamcp_counts_no_crash_for_a_refused_spawn",
+            crashes::refused,
+        ),
+        trial(
+            "metamcp_counts_no_crash_for_a_server_that_is_mute",
+            crashes::mute,
+        ),
+        trial("the_spine_is_known_in_each_layout", guarded::layouts),
+        trial("a_healthy_boot_and_five_sessions_pass", guarded::healthy),
+        trial("a_storm_leaves_no_server_in_error", guarded::storm),
+        trial(
+            "at_the_cap_spawners_can_tell_and_docker_exec_works",
+            guarded::at_the_cap,
+        ),
+        trial("metamcp_leaks_a_tree_per_server_and_session", metamcp::leak),
+        trial("metamcp_under_pids_limit", metamcp::pids_limit),
+        trial(
+            "every_way_to_start_a_program_can_tell_a_refused_fork",
+            spawners::refused_forks,
+        ),
+    ]
 }

@@ -5,6 +5,8 @@
 mod arming;
 #[path = "kernel/counts.rs"]
 mod counts;
+#[path = "kernel/deny.rs"]
+mod deny;
 #[path = "kernel/ends.rs"]
 mod ends;
 #[path = "kernel/gate.rs"]
@@ -62,5 +64,23 @@ fn main() {
         trial("forks_that_fail_give_back", ends::of_failed_forks),
         trial("a_killed_cgroup_leaves_nothing", ends::of_a_killed_cgroup),
         trial("a_killed_agent_lets_go", ends::of_the_agent),
+        trial("deny_refuses_the_exec_and_kills_nobody", deny::storms),
+        trial("deny_holds_two_targets_at_once", deny::two_targets),
+        trial(
+            "deny_is_backed_by_kill_where_it_sees_nothing",
+            deny::evasion,
+        ),
+        trial(
+            "deny_marks_near_the_limits_alone",
+            deny::far_from_the_limits,
+        ),
+        trial("a_stopped_agent_holds_up_no_exec", deny::agent_stopped),
+        trial("a_killed_agent_holds_up_no_exec", deny::agent_killed),
+        trial(
+            "a_guardian_that_is_killed_is_replaced",
+            deny::guardian_killed,
+        ),
+        trial("kill_works_where_it_is_chosen", deny::kill_chosen),
+        trial("the_condemned_do_not_stay", deny::idle_condemned),
     ])
 }

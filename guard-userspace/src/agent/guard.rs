@@ -261,6 +261,7 @@ impl Guard {
         }
         let why = why.to_owned();
         self.step(at, target, InputKind::Down { why });
+        self.tell_rounds();
     }
 
     /// A second has passed.
@@ -292,6 +293,7 @@ impl Guard {
         self.lose("recursion", skipped.sum());
         self.lose("decode", undecoded);
         self.lose("log", log_dropped);
+        self.lose("deny", self.covering().unanswered);
     }
 
     /// Says what was lost beside the targets' own, where that is news.

@@ -6,6 +6,7 @@
 //! when a target comes near its limits; a storm leaves a few milliseconds for that.
 
 mod condemned;
+mod pace;
 mod post;
 mod turn;
 
@@ -62,6 +63,9 @@ pub struct Covering {
     pub on_host: BTreeSet<u32>,
     /// Why nothing can be denied, where something should be.
     pub problem: Option<String>,
+    /// Execs so far that were not answered as they should have been: the queue was full, or the kernel
+    /// did not take the answer, or could not put the question.
+    pub unanswered: u64,
 }
 
 /// Where a wake-up goes; made before the thread is there.

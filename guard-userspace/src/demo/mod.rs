@@ -202,7 +202,8 @@ fn exact(part: &mut Part, status: &Value, gated: bool) {
     part.peak = number(counts, "peak_live");
     part.spawns = number(counts, "spawns");
     part.over = if gated {
-        number(counts, "denied") + number(counts, "condemned")
+        // In `lsm` none is condemned; in `deny` all that are denied were condemned before.
+        number(counts, "denied").max(number(counts, "condemned"))
     } else {
         number(counts, "would_refuse")
     };

@@ -115,6 +115,13 @@ impl Summary {
                 gateway.refused,
                 none_or(gateway.killed),
             )
+        } else if self.mode == "deny" {
+            format!(
+                "{over} spawns, each as it was to execute its program: the gateway read that it cannot \
+                 ({} times), as of a spawn that failed, and {} of its servers died.",
+                gateway.refused,
+                none_or(gateway.killed),
+            )
         } else {
             format!(
                 "{over} spawns, each by SIGKILL before its program's first instruction: the way that \
@@ -224,6 +231,7 @@ mod tests {
             lsm.contains("EAGAIN (try again later) 70 times, and none of its servers died"),
             "{lsm}"
         );
+        assert!(text("deny").contains("(70 times), as of a spawn that failed, and none of its"));
         assert!(text("kill").contains("SIGKILL"));
         assert!(lsm.contains("61 of those are 2 such servers"), "{lsm}");
     }

@@ -43,6 +43,10 @@ pub enum FactKind {
         adopted: u64,
         /// Armed before its first process.
         from_birth: bool,
+        /// How it is held; `None`: the canary has not spoken yet.
+        mode: Option<GateMode>,
+        /// What a refused spawn says; `None`: its process dies.
+        errno: Option<SpawnErrno>,
     },
     /// The target is gone.
     Disarmed {

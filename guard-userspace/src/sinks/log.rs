@@ -102,6 +102,8 @@ pub fn publish(fact: &Fact, target: &str) {
             path,
             adopted,
             from_birth,
+            mode,
+            errno,
         } => info!(
             event,
             target,
@@ -109,6 +111,8 @@ pub fn publish(fact: &Fact, target: &str) {
             path,
             adopted,
             from_birth,
+            mode = mode.map(GateMode::name),
+            errno = errno.map(SpawnErrno::name),
             "{target} is counted from now on"
         ),
         FactKind::Disarmed { why } => info!(event, target, why, "{target} is gone: {why}"),

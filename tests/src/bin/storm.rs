@@ -13,13 +13,14 @@ use std::process::{Command, ExitCode};
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
+use guard_tests::load::tiny::Tiny;
 use guard_tests::load::{self, Tally, bomb, exec, fork, keeper, thread};
 use guard_tests::raw;
 
 const USAGE: &str = "\
 usage: storm [--apart] [--cgroup PATH]... MODE
   forks N [--parallel P]            forks that end at once
-  execs N [--hold MS] [--pace-us U] [--vfork] [--argument TEXT]
+  execs N [--hold MS] [--pace-us U] [--vfork] [--argument TEXT] [--tiny memory|mount]
                                     spawns of a program; all stay until MS after the last
   bomb DEPTH --seconds S [--attempts N] [--hold MS]   a doubling fork bomb
   programs DEPTH --seconds S [--attempts N] [--hold MS]   one that executes this program
@@ -55,6 +56,12 @@ fn run(arguments: &mut Arguments) -> io::Result<i32> {
     let pace =
         Duration::from_micros(arguments.option("--pace-us")?.unwrap_or(0)).min(load::LONGEST);
     let argument = arguments.option("--argument")?;
+    let tiny = match arguments.option::<String>("--tiny")?.as_deref() {
+        None => None,
+        Some("memory") => Some(Tiny::in_memory()?),
+        Some("mount") => Some(Tiny::on_new_mount()?),
+        Some(other) => return Err(bad(&format!("there is no tiny program in {other:?}"))),
+    };
     let how = if arguments.flag("--vfork") {
         exec::How::Vfork
     } else {
@@ -66,6 +73,7 @@ fn run(arguments: &mut Arguments) -> io::Result<i32> {
         pace,
         how,
         argument: argument.clone(),
+        tiny: tiny.clone(),
     };
     let mode = arguments.next()?;
     let n = |arguments: &mut Arguments| arguments.number().map(|n| n.min(load::MOST));

@@ -1,11 +1,13 @@
 //! A container of one test's own.
 
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 
 use super::{Docker, Parent, run};
-use crate::place;
+use crate::{Folder, place};
 
 /// A container. Dropped, it is removed with all that runs in it.
 #[derive(Debug)]
@@ -72,6 +74,24 @@ impl Container {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Copies files, each with its text, below a folder of it, before its start or later. All may be
+    /// executed.
+    ///
+    /// # Errors
+    /// Docker's.
+    pub fn give(&self, place: &str, files: &[(&str, &str)]) -> Result<()> {
+        let folder = Folder::new()?;
+        for (name, text) in files {
+            let path = folder.path().join(name);
+            fs::create_dir_all(path.parent().context("a file at /")?)?;
+            fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
+            fs::set_permissions(&path, Permissions::from_mode(0o755))?;
+        }
+        let from = format!("{}/.", folder.path().display());
+        let to = format!("{}:{place}", self.id);
+        self.docker.output(&["cp", &from, &to]).map(drop)
     }
 
     /// Starts it.

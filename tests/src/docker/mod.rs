@@ -1,5 +1,6 @@
 //! The real thing: a dockerd of the suite's own, an image of the host's node with supergateway and
-//! an npx server, clients that leak their sessions, and one that asks whether the gateway lives.
+//! npx servers, a gateway that treats them as MetaMCP does, clients that leak their sessions, and one
+//! that asks whether the gateway lives.
 //!
 //! All that is kept between runs (packages, image) is below `target/docker-suite`.
 
@@ -9,9 +10,11 @@ pub mod container;
 pub mod daemon;
 pub mod gateway;
 pub mod image;
+pub mod metamcp;
 pub mod parent;
 pub mod prober;
 pub mod run;
+pub mod spawners;
 pub mod storm;
 
 pub use cli::Docker;

@@ -7,13 +7,15 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 
 /// What the suite runs, with the Debian package that has it.
-const PROGRAMS: [(&str, &str); 7] = [
+const PROGRAMS: [(&str, &str); 9] = [
     ("dockerd", "docker.io"),
     ("docker", "docker.io"),
     ("containerd", "containerd"),
     ("runc", "runc"),
     ("npm", "npm"),
     ("tar", "tar"),
+    ("s6-svscan", "s6"),
+    ("s6-supervise", "s6"),
     ("ldd", "libc-bin"),
 ];
 

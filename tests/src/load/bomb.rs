@@ -79,10 +79,7 @@ pub fn programs(tally: Tally, bounds: Bounds) -> io::Result<()> {
             .args(["--hold", &bounds.hold.as_millis().to_string()])
             // The report is the first one's.
             .stdout(Stdio::null());
-        let child = raw::fork(|| {
-            tally.error(&next.exec());
-            126
-        });
+        let child = raw::fork(|| tally.no_exec(&next.exec()));
         if tally.attempt(child).is_none() {
             depth += 1;
             thread::sleep(AFTER_REFUSAL);

@@ -12,6 +12,7 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::Pid;
 
+use super::tiny::Tiny;
 use super::{Tally, say_running};
 use crate::raw;
 
@@ -37,6 +38,8 @@ pub struct Crowd {
     pub how: How,
     /// One more argument for each, to be seen in its command line.
     pub argument: Option<String>,
+    /// What they execute, where it is not this program.
+    pub tiny: Option<Tiny>,
 }
 
 /// Spawns of a program that says that it runs.
@@ -56,7 +59,10 @@ pub fn trees(tally: Tally, crowd: &Crowd) -> io::Result<()> {
 }
 
 fn spawn_all(tally: Tally, crowd: &Crowd, program: &str) -> io::Result<()> {
-    let me = std::env::current_exe()?;
+    let me = match &crowd.tiny {
+        None => std::env::current_exe()?,
+        Some(tiny) => tiny.path(),
+    };
     let (running, says) = pipe()?;
     let (waits, lets_go) = pipe()?;
     let mut children = Vec::new();
@@ -110,10 +116,7 @@ fn spawn(tally: Tally, program: &mut Command, how: How) -> Option<Pid> {
                 .and_then(Pid::from_raw)
                 .ok_or_else(|| io::Error::other("no pid"))
         }),
-        How::Fork => raw::fork(|| {
-            tally.error(&program.exec());
-            126
-        }),
+        How::Fork => raw::fork(|| tally.no_exec(&program.exec())),
     };
     tally.attempt(child)
 }

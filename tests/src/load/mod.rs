@@ -6,6 +6,7 @@ pub mod fork;
 pub mod keeper;
 pub mod tally;
 pub mod thread;
+pub mod tiny;
 
 pub use tally::Tally;
 

@@ -35,7 +35,7 @@ pub struct Report {
     pub tried: u64,
     /// Attempts that made one.
     pub made: u64,
-    /// Attempts refused with EAGAIN.
+    /// Attempts refused with EAGAIN, at the fork or at the exec of what was forked.
     pub refused: u64,
     /// Those that died by SIGKILL.
     pub killed: u64,
@@ -48,6 +48,12 @@ pub struct Report {
     /// From the first attempt to the last end.
     pub elapsed_ms: u64,
 }
+
+/// The code with which a child ends whose exec was refused with EAGAIN (EX_TEMPFAIL).
+const REFUSED_EXEC: i32 = 75;
+
+/// The code with which a child ends that could not execute anything, for another reason.
+const NO_EXEC: i32 = 126;
 
 impl Tally {
     /// All zero.
@@ -96,6 +102,16 @@ impl Tally {
             .compare_exchange(0, errno, SeqCst, SeqCst);
     }
 
+    /// In a child whose exec failed: remembers the error; gives the code to end with.
+    pub fn no_exec(&self, error: &io::Error) -> i32 {
+        self.error(error);
+        if error.kind() == io::ErrorKind::WouldBlock {
+            REFUSED_EXEC
+        } else {
+            NO_EXEC
+        }
+    }
+
     /// `n` processes have said that they run.
     pub fn executed(&self, n: u64) {
         self.word(EXECUTED).fetch_add(n, SeqCst);
@@ -117,6 +133,8 @@ impl Tally {
                 Ok(Some((_, status))) => {
                     if status.terminating_signal() == Some(libc::SIGKILL) {
                         self.word(KILLED).fetch_add(1, SeqCst);
+                    } else if status.exit_status() == Some(REFUSED_EXEC) {
+                        self.word(REFUSED).fetch_add(1, SeqCst);
                     } else if status.exit_status() != Some(0) {
                         self.word(FAILED).fetch_add(1, SeqCst);
                     }

@@ -5,41 +5,15 @@ use std::os::unix::fs::PermissionsExt;
 
 use anyhow::{Context, Result, ensure};
 use guard_tests::check::same;
+use guard_tests::load::tiny;
 use guard_tests::{Apart, Folder};
 
 use crate::docket::Guard;
 
-/// The smallest program that needs no loader: exit(0) for x86-64.
-fn tiny() -> Vec<u8> {
-    const BASE: u64 = 0x40_0000;
-    const HEADERS: u64 = 64 + 56;
-    // xor edi, edi; mov eax, 60; syscall
-    let code = [0x31, 0xff, 0xb8, 60, 0, 0, 0, 0x0f, 0x05];
-    let size = HEADERS + code.len() as u64;
-    let mut elf = vec![0x7f, b'E', b'L', b'F', 2, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0];
-    let mut put = |bytes: &[u8]| elf.extend_from_slice(bytes);
-    put(&2u16.to_le_bytes()); // ET_EXEC
-    put(&62u16.to_le_bytes()); // x86-64
-    put(&1u32.to_le_bytes());
-    put(&(BASE + HEADERS).to_le_bytes());
-    put(&64u64.to_le_bytes());
-    put(&[0; 12]);
-    for half in [64u16, 56, 1, 0, 0, 0] {
-        put(&half.to_le_bytes());
-    }
-    put(&1u32.to_le_bytes()); // PT_LOAD
-    put(&5u32.to_le_bytes()); // read, execute
-    for word in [0, BASE, BASE, size, size, 0x1000] {
-        put(&word.to_le_bytes());
-    }
-    put(&code);
-    elf
-}
-
 /// A folder with the programs `tiny` (static) and `script` (of sh).
 fn programs() -> Result<(Folder, String)> {
     let folder = Folder::new()?;
-    fs::write(folder.path().join("tiny"), tiny())?;
+    fs::write(folder.path().join("tiny"), tiny::ends())?;
     folder.file("script", "#!/bin/sh\nexit 0\n")?;
     for name in ["tiny", "script"] {
         fs::set_permissions(folder.path().join(name), fs::Permissions::from_mode(0o755))?;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use guard_tests::check::{eventually, same};
 use guard_tests::docker::Parent;
 use guard_tests::docker::gateway::Gateway;
@@ -112,7 +112,7 @@ pub fn capped() -> Result<()> {
     );
     // Whole trees or none: so many fit, and each of them serves.
     let fit = (CAP - 1) / TREE;
-    same("served", course.served() as u64, fit)?;
+    same("served", course.served() as u64, fit).with_context(|| format!("{counts:?}; {course}"))?;
     same("live at the end", counts.live, 1 + fit * TREE)?;
     answered(&gateway, &course)?;
     guard.agrees("gateway", &witness)?;

@@ -141,6 +141,15 @@ impl Guard {
         })
     }
 
+    /// All that it knows of its only target.
+    pub fn target(&self) -> Result<Value> {
+        let url = format!("http://127.0.0.1:{}/api/v1/status", self.port);
+        let mut reply = asker(Duration::from_secs(5)).get(url).call()?;
+        let status: Value = serde_json::from_str(&reply.body_mut().read_to_string()?)?;
+        let target = status["targets"].get(0).cloned();
+        target.with_context(|| format!("no target in {status}"))
+    }
+
     fn metrics(&self) -> Result<String> {
         let url = format!("http://127.0.0.1:{}/metrics", self.port);
         Ok(asker(Duration::from_secs(5))

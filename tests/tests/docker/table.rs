@@ -1,4 +1,5 @@
-//! The figures of the storms, side by side.
+//! The figures of the storms, side by side, and what other tests measured: printed when all is over,
+//! so that each test's verdict stands on its own line.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -6,6 +7,7 @@ use guard_tests::docker::storm::Course;
 use guard_tests::witness::Counts;
 
 static ROWS: Mutex<Vec<Row>> = Mutex::new(Vec::new());
+static NOTES: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
 /// One storm: a column of the table.
 pub struct Row {
@@ -23,6 +25,12 @@ pub fn add(row: Row) {
     ROWS.lock()
         .unwrap_or_else(PoisonError::into_inner)
         .push(row);
+}
+
+/// Keeps a measured figure for [`print`].
+pub fn note(figure: String) {
+    let mut notes = NOTES.lock().unwrap_or_else(PoisonError::into_inner);
+    notes.push(figure);
 }
 
 /// One line of the table: what, and how it is read from a storm.
@@ -74,8 +82,16 @@ fn health(row: &Row) -> String {
     format!("{answered} of {asked}, {:.0?}", health.percentile(100))
 }
 
-/// Prints all storms: 20 sessions that are never ended, three at a time, over supergateway 4.0.0.
+/// Prints all figures.
 pub fn print() {
+    for figure in NOTES.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+        println!("{figure}");
+    }
+    storms();
+}
+
+/// Prints all storms: 20 sessions that are never ended, three at a time, over supergateway 4.0.0.
+fn storms() {
     let rows = ROWS.lock().unwrap_or_else(PoisonError::into_inner);
     if rows.is_empty() {
         return;

@@ -3,10 +3,11 @@
 use std::time::Instant;
 
 use anyhow::{Result, ensure};
+use guard_common::GateMode;
 use guard_tests::check::{eventually, same};
 use guard_tests::guarded::{ONLY, SOON, cap};
 
-use crate::scene::{Scene, refuses, stopped};
+use crate::scene::{Scene, expected, refuses, stopped};
 
 /// How a second way of spawning is told to the storm; the first is fork.
 const VFORK: &str = "--vfork";
@@ -72,11 +73,12 @@ pub fn doubling_bombs() -> Result<()> {
         counts.condemned - before.condemned,
         counts.killed - before.killed,
     );
-    if refuses()? {
-        ensure!(more.0 > 0 && (more.1, more.2) == (0, 0), "{more:?}");
-    } else {
-        ensure!(more.0 == 0 && more.1 > 0 && more.1 == more.2, "{more:?}");
-    }
+    let as_the_mode = match expected()? {
+        GateMode::Lsm => more.0 > 0 && (more.1, more.2) == (0, 0),
+        GateMode::Deny => more.0 > 0 && more.0 == more.1 && more.2 == 0,
+        _ => more.0 == 0 && more.1 > 0 && more.1 == more.2,
+    };
+    ensure!(as_the_mode, "{more:?}");
     scene.end()
 }
 

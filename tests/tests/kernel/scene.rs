@@ -16,15 +16,16 @@ pub const STAYS: &str = "120000";
 /// The mode that the agent must prove on this kernel.
 pub fn expected() -> Result<GateMode> {
     let name = env::var("GUARD_EXPECT_MODE")
-        .context("GUARD_EXPECT_MODE must say which mode this kernel has: lsm or kill")?;
+        .context("GUARD_EXPECT_MODE must say which mode this kernel has: lsm, deny or kill")?;
     match name.as_str() {
         "lsm" => Ok(GateMode::Lsm),
+        "deny" => Ok(GateMode::Deny),
         "kill" => Ok(GateMode::Kill),
-        other => bail!("GUARD_EXPECT_MODE is {other}: lsm or kill"),
+        other => bail!("GUARD_EXPECT_MODE is {other}: lsm, deny or kill"),
     }
 }
 
-/// Whether a fork over a limit fails here, instead of its child dying.
+/// Whether a fork over a limit fails here, instead of its child's exec or life.
 pub fn refuses() -> Result<bool> {
     Ok(expected()? == GateMode::Lsm)
 }
@@ -122,20 +123,39 @@ pub fn adds_up(counts: &Counts) -> Result<()> {
     )
 }
 
-/// `n` spawns of `report` met a limit: in `lsm` the spawner was refused them, in `kill` it saw
-/// their processes die. The guard says of all its storms together that it stopped `in_all`.
+/// `n` spawns of `report` met a limit, in this kernel's mode. The guard says of all its storms
+/// together that it stopped `in_all`.
 pub fn stopped(report: &Report, n: u64, counts: &Counts, in_all: u64) -> Result<()> {
-    let refuses = refuses()?;
-    let either = |n| if refuses { (n, 0) } else { (0, n) };
+    stopped_by(expected()?, report, n, counts, in_all)
+}
+
+/// The same in a mode: in `lsm` and `deny` the spawner was refused them, in `kill` it saw their
+/// processes die.
+pub fn stopped_by(
+    mode: GateMode,
+    report: &Report,
+    n: u64,
+    counts: &Counts,
+    in_all: u64,
+) -> Result<()> {
+    let seen = if mode == GateMode::Kill {
+        (0, n)
+    } else {
+        (n, 0)
+    };
     same(
         "refused, killed and failed, as the spawner saw it",
         ((report.refused, report.killed), report.failed),
-        (either(n), 0),
+        (seen, 0),
     )?;
-    let (denied, condemned) = either(in_all);
+    let expected = match mode {
+        GateMode::Observe | GateMode::Lsm => (in_all, 0, 0),
+        GateMode::Deny => (in_all, in_all, 0),
+        GateMode::Kill => (0, in_all, in_all),
+    };
     same(
         "denied, condemned and killed, as the guard says",
         (counts.denied, counts.condemned, counts.killed),
-        (denied, condemned, condemned),
+        expected,
     )
 }

@@ -67,7 +67,7 @@ pub const SUITES: &[Suite] = &[
         name: "kernel",
         about: "counting and gate on this machine's kernel",
         kind: Kind::Binary(Binary {
-            environment: &[("GUARD_EXPECT_MODE", "kill")],
+            environment: &[("GUARD_EXPECT_MODE", "deny")],
             ..KERNEL
         }),
     },
@@ -118,7 +118,7 @@ pub const SUITES: &[Suite] = &[
         kind: Kind::Binary(Binary {
             test: "cli",
             programs: &[("jq", "jq"), ("promtool", "prometheus")],
-            environment: &[("GUARD_EXPECT_MODE", "kill")],
+            environment: &[("GUARD_EXPECT_MODE", "deny")],
             machine: None,
             timeout: Duration::from_secs(10 * 60),
         }),
@@ -129,20 +129,20 @@ pub const SUITES: &[Suite] = &[
         kind: Kind::Binary(Binary {
             test: "demo",
             programs: &[],
-            environment: &[("GUARD_EXPECT_MODE", "kill")],
+            environment: &[("GUARD_EXPECT_MODE", "deny")],
             machine: None,
             timeout: Duration::from_secs(5 * 60),
         }),
     },
     Suite {
         name: "docker",
-        about: "real containers followed, counted and held; twenty sessions that leak",
+        about: "real containers followed, counted and held; sessions that leak, as through MetaMCP",
         kind: Kind::Binary(Binary {
             test: "docker",
             programs: DOCKER,
-            environment: &[("GUARD_EXPECT_MODE", "kill")],
+            environment: &[("GUARD_EXPECT_MODE", "deny")],
             machine: None,
-            timeout: Duration::from_secs(15 * 60),
+            timeout: Duration::from_secs(25 * 60),
         }),
     },
 ];
@@ -154,6 +154,8 @@ const DOCKER: &[(&str, &str)] = &[
     ("containerd", "containerd"),
     ("runc", "runc"),
     ("npm", "npm"),
+    ("s6-svscan", "s6"),
+    ("python3", "python3"),
 ];
 
 /// The kernel tests, wherever they run.

@@ -40,6 +40,8 @@ pub struct Post {
     _cgroup: Cgroup,
     refusal: Refusal,
     asker: Asker,
+    /// Of threads that ended.
+    unanswered: u64,
 }
 
 impl Post {
@@ -55,6 +57,7 @@ impl Post {
             _cgroup: Cgroup(cgroup.to_owned()),
             refusal,
             asker: asker.clone(),
+            unanswered: 0,
         })
     }
 
@@ -68,6 +71,7 @@ impl Post {
                 "execs were let through: the thread that answers could not read who asks; another \
                  one begins"
             );
+            self.unanswered = self.unanswered();
             (self.deny, self.guardian) = begin(self.refusal, &self.asker, cgroup)?;
             return Ok(true);
         }
@@ -79,6 +83,12 @@ impl Post {
         tracing::warn!("the guardian has ended; another one begins");
         self.guardian = watched(&self.deny, cgroup)?;
         Ok(true)
+    }
+
+    /// Execs so far that were not answered as they should have been.
+    pub fn unanswered(&self) -> u64 {
+        let counts = self.deny.counts();
+        self.unanswered + counts.failed + counts.unread + counts.overflows
     }
 
     /// As [`Deny::cover`].

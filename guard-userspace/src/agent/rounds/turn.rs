@@ -1,5 +1,6 @@
 //! What the thread does in each round.
 
+use super::pace::Pace;
 use super::post::{Post, PostError};
 use super::{Covering, Held, Order, condemned};
 use crate::agent::clock;
@@ -15,7 +16,8 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
-/// Between two rounds.
+/// Between two rounds: how soon a target that came near its limits by settling there is found, and a
+/// condemned process that is overdue.
 const ROUND: Duration = Duration::from_millis(100);
 
 /// Between two looks at which mounts there are, while some are marked: an exec from a mount made
@@ -24,6 +26,9 @@ const AGAIN: Duration = Duration::from_millis(250);
 
 /// The same, for a target that spawns near its limits: its mounts may be other ones.
 const SPAWNING: Duration = Duration::from_millis(25);
+
+/// Longest that finding mounts may take before it is said.
+const SLOW: Duration = Duration::from_secs(2);
 
 /// Between two tries to start what does not start.
 const LATER: Duration = Duration::from_secs(1);
@@ -37,8 +42,14 @@ pub struct Turns {
     held: Vec<Held>,
     near: BTreeMap<u32, Nearness>,
     post: Option<Post>,
-    /// Who is asked about, and since when no look was taken at their mounts.
-    covered: (BTreeSet<u32>, Instant),
+    /// Who is asked about.
+    covered: BTreeSet<u32>,
+    /// Looks at their mounts.
+    looks: Pace,
+    /// Looks for condemned processes that are overdue.
+    sweeps: Pace,
+    /// Since when the mounts are being looked for.
+    late: Option<Instant>,
     /// A target spawns near its limits.
     spawning: bool,
     /// Nothing is tried before.
@@ -56,7 +67,10 @@ impl Turns {
             held: Vec::new(),
             near: BTreeMap::new(),
             post: None,
-            covered: (BTreeSet::new(), Instant::now()),
+            covered: BTreeSet::new(),
+            looks: Pace::new(),
+            sweeps: Pace::new(),
+            late: None,
             spawning: false,
             later: None,
             now: Covering::default(),
@@ -68,9 +82,8 @@ impl Turns {
         if let Err(error) = be_fifo() {
             tracing::debug!(%error, "the rounds are a normal thread's: not SCHED_FIFO");
         }
-        let mut next = Instant::now();
         loop {
-            let pause = next.saturating_duration_since(Instant::now());
+            let pause = self.next().saturating_duration_since(Instant::now());
             match orders.recv_timeout(pause) {
                 Ok(order) => {
                     self.take(order);
@@ -82,18 +95,31 @@ impl Turns {
                 Err(RecvTimeoutError::Disconnected) => return,
             }
             self.mark();
-            if Instant::now() >= next {
-                for held in &self.held {
-                    condemned::sweep(held, &self.asker);
-                }
-                next = Instant::now() + ROUND;
-            }
-            if self.spawning {
-                next = next.min(Instant::now() + SPAWNING);
-            }
+            self.sweep();
+            self.now.unanswered = self.post.as_ref().map_or(0, Post::unanswered);
             if *self.say.borrow() != self.now {
                 self.say.send_replace(self.now.clone());
             }
+        }
+    }
+
+    /// When to go round again unasked.
+    fn next(&self) -> Instant {
+        let round = Instant::now() + ROUND;
+        if self.spawning {
+            round.min(self.looks.due(SPAWNING))
+        } else {
+            round
+        }
+    }
+
+    fn sweep(&mut self) {
+        let now = Instant::now();
+        if now >= self.sweeps.due(ROUND) {
+            for held in &self.held {
+                condemned::sweep(held, &self.asker);
+            }
+            self.sweeps.done(now);
         }
     }
 
@@ -161,9 +187,8 @@ impl Turns {
             })
             .map(|held| held.slot)
             .collect();
-        let (covered, looked) = &self.covered;
-        let again = if spawning { SPAWNING } else { AGAIN };
-        if *covered == near && (near.is_empty() || now < *looked + again) {
+        let again = self.looks.due(if spawning { SPAWNING } else { AGAIN });
+        if self.covered == near && (near.is_empty() || now < again) {
             // Too early: it is seen at the next turn.
             self.spawning = spawning && !near.is_empty();
             return;
@@ -173,7 +198,7 @@ impl Turns {
         match post.cover(wanted) {
             Ok(found) => self.found(near, found, now),
             // Said again at the next round.
-            Err(DenyError::Late) => {}
+            Err(DenyError::Late) => self.is_late(now),
             Err(error) => self.fails(&error.into(), now),
         }
     }
@@ -193,9 +218,19 @@ impl Turns {
             mounts: found.mounts,
             near: near.clone(),
             on_host: found.on_host,
-            problem: None,
+            ..Covering::default()
         };
-        self.covered = (near, now);
+        self.late = None;
+        self.covered = near;
+        self.looks.done(now);
+    }
+
+    /// A filesystem hangs, perhaps: meanwhile what is not marked yet is killed.
+    fn is_late(&mut self, now: Instant) {
+        let since = *self.late.get_or_insert(now);
+        if now.saturating_duration_since(since) > SLOW {
+            self.now.problem = Some(DenyError::Late.to_string());
+        }
     }
 
     fn fails(&mut self, error: &PostError, now: Instant) {
@@ -212,6 +247,6 @@ impl Turns {
     }
 
     fn uncovered(&mut self) {
-        self.covered = (BTreeSet::new(), Instant::now());
+        self.covered = BTreeSet::new();
     }
 }

@@ -63,6 +63,9 @@ fn each_kind_of_record_is_read() {
     let expected = EventKind::Cgroup(CgroupId(99), CgroupChange::Armed);
     assert_eq!(event(bytes_of(&armed)).unwrap().kind, expected);
 
+    let near = event(bytes_of(&header(kind::NEAR))).unwrap();
+    assert_eq!((near.slot, near.kind), (7, EventKind::Near));
+
     let read = event(&exec(0, b"node\0x.js\0--token\0hunter2\0")).unwrap();
     let process = ProcessKey {
         pid: 4_711,
@@ -103,7 +106,7 @@ proptest! {
 
     #[test]
     fn any_bytes_behind_a_good_header_are_too(
-        kind in 0u16..6, rest in prop::collection::vec(any::<u8>(), 0..900),
+        kind in 0u16..7, rest in prop::collection::vec(any::<u8>(), 0..900),
     ) {
         let _ = event(&[bytes_of(&header(kind)), &rest].concat());
     }

@@ -1,0 +1,223 @@
+//! The gateway that treats its servers as MetaMCP does, guarded: whole trees or none, and a refusal
+//! that nobody counts as a crash.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use guard_tests::check::{eventually, same};
+use guard_tests::docker::Parent;
+use guard_tests::docker::metamcp::{Layout, Server, Setup};
+use guard_tests::docker::spawners::{Spawners, Way};
+use serde_json::Value;
+
+use crate::metamcp::{BOOT, PATIENCE, Stand, TREE};
+use crate::scene::{Guard, OnStage, SOON, Stage};
+use crate::table;
+
+/// Slots of a whole tree, profile metamcp.
+const SLOTS: u64 = 4;
+/// Slots below the cap for the container's own wrappers, profile metamcp.
+const RESERVE: u64 = 4;
+
+/// An agent that guards the container `metamcp` as its profile says, but for this cap.
+fn guard(stage: &Stage, cap: u64) -> Result<Guard> {
+    let target = format!(
+        "name = \"metamcp\"\ncontainer = \"metamcp\"\nprofile = \"metamcp\"\n[target.gate]\nmax_processes = {cap}"
+    );
+    Guard::start(&stage.docker, &target, &[])
+}
+
+/// Two gateways behind a shell, an init of Docker's, npm, s6, and the gateway as PID 1: in each the
+/// spine is known, and each server is one tree of its family.
+pub fn layouts() -> Result<()> {
+    let mut stage = OnStage::enter()?;
+    let stage = stage.get()?;
+    for layout in Layout::ALL {
+        let what = format!("{layout:?}");
+        let guard = guard(stage, 400)?;
+        let setup = Setup {
+            layout,
+            servers: Server::npx(1),
+            ..Setup::default()
+        };
+        let stand = Stand::start(stage, "metamcp", &setup)?;
+        stand.gateway.settled(BOOT)?.ensure_all_idle()?;
+        let session = stand.gateway.open()?;
+        let answer = stand.gateway.list(&session, PATIENCE);
+        ensure!(answer.servers.len() == 1, "{what}: {answer}");
+        stand.gateway.settled(BOOT)?.ensure_no_error()?;
+        let live = layout.processes() + 2 * TREE;
+        stand.lives(&what, live)?;
+        let is_so = |target: &Value| {
+            let gateways = target["gateways"].as_array().map_or(0, Vec::len);
+            let family = &target["families"][0];
+            let expected = if layout == Layout::Entrypoint { 2 } else { 1 };
+            gateways == expected
+                && family["trees"] == 2
+                && family["processes"] == 2 * TREE
+                && family["name"] == "npx @modelcontextprotocol/server-memory"
+                && target["committed"] == layout.processes() + 2 * SLOTS
+                && target["counts"]["live"] == live
+        };
+        let mut last = Value::Null;
+        eventually(&what, SOON, || {
+            last = guard.target()?;
+            Ok(is_so(&last))
+        })
+        .with_context(|| format!("{what}: {last}"))?;
+        drop(stand);
+        guard.agent.stop_cleanly()?;
+    }
+    Ok(())
+}
+
+/// A boot of ten servers and five sessions opened at once are healthy: nothing of it is refused.
+pub fn healthy() -> Result<()> {
+    let mut stage = OnStage::enter()?;
+    let stage = stage.get()?;
+    let guard = guard(stage, 400)?;
+    // By node alone, since sixty npx servers at once need minutes on two CPUs.
+    let setup = Setup {
+        servers: Server::node(10),
+        patience: 2 * PATIENCE,
+        ..Setup::default()
+    };
+    let stand = Stand::start(stage, "metamcp", &setup)?;
+    stand.gateway.settled(BOOT)?.ensure_all_idle()?;
+    let report = stand.gateway.storm(5, Duration::ZERO, 2 * PATIENCE)?;
+    same("served", report.first_with(10), 5)?;
+    let state = stand.gateway.settled(BOOT)?;
+    state.ensure_no_error()?;
+    state.ensure_all_idle()?;
+    same("refused", state.refused.len(), 0)?;
+    let target = guard.target()?;
+    let counts = &target["counts"];
+    ensure!(
+        counts["denied"] == 0 && counts["condemned"] == 0 && counts["killed"] == 0,
+        "{counts}"
+    );
+    guard.agent.stop_cleanly().map(drop)
+}
+
+/// Leaked sessions beyond the cap: no server in ERROR, no process killed, clients answered at once
+/// without the refused servers, and with them at their next list once there is room.
+pub fn storm() -> Result<()> {
+    const SESSIONS: u32 = 15;
+    let mut stage = OnStage::enter()?;
+    let stage = stage.get()?;
+    // The pool's three and three sessions' nine fit.
+    let layout = Layout::Entrypoint;
+    let cap = RESERVE + layout.processes() + 12 * SLOTS;
+    let guard = guard(stage, cap)?;
+    let setup = Setup {
+        layout,
+        ..Setup::default()
+    };
+    let stand = Stand::start(stage, "metamcp", &setup)?;
+    stand.gateway.settled(BOOT)?.ensure_all_idle()?;
+    let spacing = Duration::from_millis(1500);
+    let mut report = stand.gateway.storm(SESSIONS, spacing, PATIENCE)?;
+    let state = stand.gateway.settled(BOOT)?;
+    state.ensure_no_error()?;
+    ensure!(!state.refused.is_empty(), "never at the cap: {report}");
+    same("clients without an answer", report.errors().len(), 0)?;
+    same("health", report.health.failures.len(), 0)?;
+    let counts = stand.witness.counts()?;
+    ensure!(counts.running_peak <= cap, "over {cap}: {counts:?}");
+    let held = guard.target()?;
+    ensure!(
+        held["counts"]["killed"] == 0 && held["counts"]["denied"] != 0,
+        "{}",
+        held["counts"]
+    );
+    let trees = counts.live - layout.processes();
+    same("no half tree", trees % TREE, 0)?;
+    // Answers that no new server had a part in.
+    let without = report
+        .sessions
+        .iter()
+        .filter(|one| one.first.servers.len() < 3);
+    let slowest = without.map(|one| one.first.took).max().unwrap_or_default();
+
+    // Room is made: the sessions that were served end.
+    let served: Vec<usize> = (0..report.sessions.len())
+        .filter(|at| {
+            report
+                .sessions
+                .get(*at)
+                .is_some_and(|one| one.first.servers.len() == 3)
+        })
+        .collect();
+    for at in &served {
+        stand.gateway.end(report.id(*at)?)?;
+    }
+    stand.gateway.settled(BOOT)?.ensure_no_error()?;
+    report.list_again(&stand.gateway, PATIENCE);
+    let healed = report.again_with(3);
+    table::note(format!(
+        "{SESSIONS} leaked sessions of three npx servers under a cap of {cap}: {} at most, {} spawns refused, {} sessions served at once, slowest answer without a server {slowest:.1?}, {healed} served at their next list; {report}",
+        counts.running_peak,
+        state.refused.len(),
+        served.len(),
+    ));
+    ensure!(healed > 0, "nobody was served later: {report}");
+    let state = stand.gateway.settled(BOOT)?;
+    state.ensure_no_error()?;
+    guard.agent.stop_cleanly().map(drop)
+}
+
+/// At the cap every way to start a program fails at once with an error that its caller can catch,
+/// and what comes by `docker exec` works, every time.
+pub fn at_the_cap() -> Result<()> {
+    const EXECS: u32 = 100;
+    let mut stage = OnStage::enter()?;
+    let stage = stage.get()?;
+    let parent = Parent::new("metamcp")?;
+    // The shell and both gateways; one tree fits.
+    let guard = guard(stage, RESERVE + 3 + SLOTS)?;
+    let spawners = Spawners::start(&stage.docker, &stage.image, &parent, "metamcp", &[])?;
+    for way in Way::ALL {
+        if way == Way::Dash {
+            spawners.start_shell()?;
+        }
+        let attempt = spawners.attempt(way)?;
+        ensure!(attempt.ran(), "{way:?} with room: {attempt:?}");
+    }
+    let filled = spawners.fill(2)?;
+    same("sleepers", filled.running, 1)?;
+    for way in Way::ALL {
+        if way == Way::Dash {
+            // It is a tree of its own, and there is room for none.
+            continue;
+        }
+        let attempt = spawners.attempt(way)?;
+        table::note(format!(
+            "{way:?}, refused by the guard: errno {:?}, code {:?}, signal {:?}, {:.1} ms",
+            attempt.errno, attempt.code, attempt.signal, attempt.ms
+        ));
+        ensure!(attempt.refused(), "{way:?} at the cap: {attempt:?}");
+        ensure!(attempt.ms < 1000.0, "{way:?}: late: {attempt:?}");
+    }
+    for _ in 0..EXECS {
+        let pipeline = ["exec", "metamcp", "sh", "-c", "echo one two | cat | cat"];
+        same(
+            "docker exec",
+            stage.docker.output(&pipeline)?.trim(),
+            "one two",
+        )?;
+    }
+    let server = stage
+        .docker
+        .command(20, &["exec", "-i", "metamcp", "sh", "-c", "cat; echo end"])
+        .stdin(std::process::Stdio::null())
+        .output()
+        .context("docker exec -i")?;
+    same("docker exec -i", server.stdout.as_slice(), b"end\n")?;
+    let target = guard.target()?;
+    same("killed", &target["counts"]["killed"], &Value::from(0))?;
+    spawners.empty()?;
+    eventually("there is room again", SOON, || {
+        Ok(spawners.attempt(Way::Spawn)?.ran())
+    })?;
+    guard.agent.stop_cleanly().map(drop)
+}
