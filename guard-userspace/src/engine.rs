@@ -1,8 +1,8 @@
 //! One step: an input goes in, permits and facts come out. Agent, replay and simulation share it.
 
 use crate::config::{Mode, TargetConfig};
-use crate::model::{Decision, Fact, FactKind, Input, InputKind, Level, Outcome, OutcomeKind};
-use crate::model::{TargetId, Verdict, limits_in_words};
+use crate::model::{Action, Decision, Fact, FactKind, Input, InputKind, Level};
+use crate::model::{Ended, How, Outcome, OutcomeKind, TargetId, Verdict, limits_in_words};
 use crate::policy;
 use crate::rails::{self, Permit};
 use crate::state::{Applied, TargetState};
@@ -98,19 +98,27 @@ fn allow(
         let (tier, reason) = (decision.tier.name(), decision.reason.name());
         let (target, action) = (decision.target, decision.action.name());
         let (quiet, what) = (decision.action.is_bookkeeping(), decision.action.in_words());
+        let ending = match &decision.action {
+            Action::End(ending) => Some(ending.clone()),
+            _ => None,
+        };
+        let mut dry_run = false;
         let refused = match rails::check(decision, mode, state, config, at) {
             Ok(permit) => {
                 permits.push(permit);
                 None
             }
             Err(refusal) => {
+                dry_run = refusal.dry_run;
                 let kind = OutcomeKind::Refused(refusal.why.clone());
-                let kind = InputKind::Outcome(Outcome {
-                    action,
-                    limits: None,
-                    place: None,
-                    kind,
+                let mut outcome = Outcome::of(action, kind);
+                outcome.ended = ending.clone().map(|ending| {
+                    Box::new(Ended {
+                        ending,
+                        processes: 0,
+                    })
                 });
+                let kind = InputKind::Outcome(outcome);
                 state.apply(&Input { at, target, kind });
                 Some(refusal.why)
             }
@@ -122,6 +130,8 @@ fn allow(
             what,
             quiet,
             refused,
+            dry_run,
+            ending,
         });
     }
     permits
@@ -229,7 +239,15 @@ impl News<'_> {
                 });
             }
             InputKind::Down { why } => self.say(FactKind::Disarmed { why }),
-            InputKind::Outcome(outcome) => self.say(ended(outcome)),
+            InputKind::Outcome(outcome) => {
+                let done = outcome.kind == OutcomeKind::Done;
+                let tree = outcome.ended.as_deref().filter(|_| done);
+                if let Some(ended) = tree.filter(|ended| ended.ending.how == How::Retire) {
+                    let (ending, processes) = (ended.ending.clone(), ended.processes);
+                    self.say(FactKind::Retired { ending, processes });
+                }
+                self.say(ended(outcome));
+            }
             _ => {}
         }
     }
@@ -240,14 +258,18 @@ fn ended(outcome: Outcome) -> FactKind {
     let done = outcome.kind == OutcomeKind::Done;
     let words = match (outcome.kind, outcome.limits) {
         (OutcomeKind::Done, Some(limits)) => format!("in force: {}", limits_in_words(&limits)),
-        (OutcomeKind::Done, None) => "done".to_owned(),
+        (OutcomeKind::Done, None) => match &outcome.ended {
+            Some(ended) => format!("{} has ended, {} in all", ended.ending, ended.processes),
+            None => "done".to_owned(),
+        },
         (OutcomeKind::Failed(why) | OutcomeKind::Refused(why), _) => why,
     };
     FactKind::Action {
         action: outcome.action,
-        quiet: outcome.limits.is_none(),
+        quiet: outcome.limits.is_none() && outcome.ended.is_none(),
         outcome: words,
         done,
+        ending: outcome.ended.map(|ended| ended.ending),
     }
 }
 

@@ -95,13 +95,22 @@ impl Guarded {
         targets: &[Target<'_>],
         arguments: &[&str],
     ) -> Result<Self> {
-        let mut all = String::new();
+        let mut config = format!("{head}\n[http]\nlisten = \"127.0.0.1:0\"\n");
         for Target { name, path, gate } in targets {
-            all.push_str(&format!(
+            config.push_str(&format!(
                 "[[target]]\nname = \"{name}\"\ncgroup = \"{path}\"\n[target.gate]\n{gate}\n"
             ));
         }
-        Self::launch(level, head, &all, arguments)
+        Self::begin_file(level, &config, arguments)
+    }
+
+    /// Starts one on the targets of this TOML, and does not wait.
+    ///
+    /// # Errors
+    /// The agent cannot be started.
+    pub fn begin_config(level: &str, targets: &str, arguments: &[&str]) -> Result<Self> {
+        let config = format!("[http]\nlisten = \"127.0.0.1:0\"\n{targets}");
+        Self::begin_file(level, &config, arguments)
     }
 
     /// Starts one on a cgroup that is there, in which whoever executes what `protect` (a regular
@@ -114,16 +123,15 @@ impl Guarded {
         let target = format!(
             "[[target]]\nname = \"{ONLY}\"\ncgroup = \"{path}\"\nprotect = ['{protect}']\n[target.gate]\n{gate}\n"
         );
-        let mut guarded = Self::launch("info", "", &target, &[])?;
+        let mut guarded = Self::begin_config("info", &target, &[])?;
         guarded.ready(ONLY)?;
         Ok(guarded)
     }
 
-    fn launch(level: &str, head: &str, targets: &str, arguments: &[&str]) -> Result<Self> {
+    fn begin_file(level: &str, config: &str, arguments: &[&str]) -> Result<Self> {
         let folder = Folder::new()?;
         let state = folder.path().display();
-        let config =
-            format!("state_dir = \"{state}\"\n{head}\n[http]\nlisten = \"127.0.0.1:0\"\n{targets}");
+        let config = format!("state_dir = \"{state}\"\n{config}");
         let file = folder.file("config.toml", &config)?;
         let socket = format!("{state}/agent.sock");
         let all = [&["--socket", &socket, "--config", &file], arguments].concat();

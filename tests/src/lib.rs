@@ -9,6 +9,7 @@ pub mod cgroup;
 pub mod check;
 pub mod docker;
 pub mod guarded;
+pub mod keeper;
 pub mod load;
 pub mod pids;
 pub mod place;

@@ -136,6 +136,12 @@ pub fn urgent() -> io::Result<()> {
     Ok(())
 }
 
+/// Ignores SIGTERM from now on, also in what this process executes and starts.
+pub fn ignore_term() {
+    // SAFETY: SIG_IGN runs no code of ours.
+    unsafe { libc::signal(libc::SIGTERM, libc::SIG_IGN) };
+}
+
 /// Ends the calling thread alone; the process lives on while it has others.
 pub fn exit_thread() -> ! {
     // SAFETY: exit(2), not exit_group(2). What this thread owned is leaked, which is allowed.

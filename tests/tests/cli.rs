@@ -7,6 +7,8 @@
 
 #[path = "cli/alone.rs"]
 mod alone;
+#[path = "cli/ended.rs"]
+mod ended;
 #[path = "cli/held.rs"]
 mod held;
 #[path = "cli/running.rs"]
@@ -59,6 +61,28 @@ fn main() {
         trial(
             "secrets_in_command_lines_are_masked",
             running::secrets_are_masked,
+        ),
+        trial("a_retired_tree_ends_well_and_no_other", ended::retire_one),
+        trial("all_trees_are_retired_but_the_gateway", ended::retire_all),
+        trial("what_cannot_be_retired_is_said", ended::retire_cannot),
+        trial("a_killed_tree_ends_and_no_other", ended::kill_one),
+        trial(
+            "half_a_tree_is_never_left",
+            ended::half_a_tree_is_never_left,
+        ),
+        trial(
+            "nothing_outside_the_target_is_signalled",
+            ended::nothing_outside_is_signalled,
+        ),
+        trial(
+            "a_dry_run_changes_nothing_and_without_yes_it_asks",
+            ended::dry_run_and_asking,
+        ),
+        trial("gateways_and_strangers_are_not_ended", ended::who_may_not),
+        trial("observe_changes_nothing", ended::observe_changes_nothing),
+        trial(
+            "an_agent_that_stops_ends_what_it_began",
+            ended::an_agent_that_stops_ends_what_it_began,
         ),
         trial("metrics_are_valid_and_exact", seen::metrics),
         trial("healthz_is_well", seen::healthz),

@@ -16,6 +16,7 @@ pub fn execute(permit: Permit, kernel: &mut Kernel) -> Outcome {
         action: permit.action().name(),
         limits: None,
         place: None,
+        ended: None,
         kind: OutcomeKind::Done,
     };
     let done = match permit.action() {
@@ -40,6 +41,8 @@ pub fn execute(permit: Permit, kernel: &mut Kernel) -> Outcome {
         Action::Settle { tree, floor } => {
             asked(kernel.control(Control::Settle, target.0, [*tree, *floor, 0, 0]))
         }
+        // On a thread of its own: `end.rs`.
+        Action::End(_) => Err("not here".to_owned()),
     };
     if let Err(why) = done {
         outcome.kind = OutcomeKind::Failed(why);

@@ -4,7 +4,7 @@ use super::clock;
 use super::guard::Guard;
 use super::report::Running;
 use super::signals::Signals;
-use crate::api::{Snapshot, Snapshots, listen, router, serve};
+use crate::api::{Door, Orders, Snapshot, Snapshots, listen, router, serve};
 use crate::kernel::reader::Reader;
 use crate::sinks::log::Log;
 use crate::targets::{Endpoint, Watch};
@@ -43,7 +43,8 @@ impl Follow {
             problems: Vec::new(),
         };
         let (status, snapshots) = Snapshots::channel(guard.status(&running));
-        serve_all(&guard, &snapshots, socket, &mut running).await;
+        let (orders, mut asked) = Orders::channel();
+        serve_all(&guard, (&snapshots, &orders), socket, &mut running).await;
         let mut targets = Watch::spawn(guard.places.wanted(), endpoint, guard.v2_mount.clone());
         let mut proving = guard.proving();
         let mut ticks = interval(Duration::from_secs(1));
@@ -64,6 +65,8 @@ impl Follow {
                     guard.tick(reader.undecoded(), log.dropped());
                     publish(&guard, &running, &status);
                 }
+                Some(asked) = asked.recv() => guard.order(asked),
+                Some(ended) = guard.ends.recv() => guard.ended(ended),
                 () = snapshots.asked() => publish(&guard, &running, &status),
                 end = signals.next() => if end { break },
             }
@@ -79,19 +82,27 @@ fn publish(guard: &Guard, running: &Running, status: &watch::Sender<Snapshot>) {
 }
 
 /// Answers on TCP and on the Unix socket. Without either the gate works as well.
-async fn serve_all(guard: &Guard, snapshots: &Snapshots, socket: &Path, running: &mut Running) {
+async fn serve_all(
+    guard: &Guard,
+    (snapshots, orders): (&Snapshots, &Orders),
+    socket: &Path,
+    running: &mut Running,
+) {
     let mut failed = |error: listen::ListenError| {
         let error = error.to_string();
         tracing::error!("{error}");
         running.problems.push(error);
     };
-    let router = router(snapshots.clone());
+    let through = |door| router(snapshots.clone(), orders.clone(), door);
+    let tcp = Door::Tcp {
+        token_file: guard.config.http.token_file.clone(),
+    };
     match listen::tcp(guard.config.http.listen).await {
-        Ok(listener) => drop(tokio::spawn(serve::tcp(listener, router.clone()))),
+        Ok(listener) => drop(tokio::spawn(serve::tcp(listener, through(tcp)))),
         Err(error) => failed(error),
     }
     match listen::unix(socket) {
-        Ok(listener) => drop(tokio::spawn(serve::unix(listener, router))),
+        Ok(listener) => drop(tokio::spawn(serve::unix(listener, through(Door::Unix)))),
         Err(error) => failed(error),
     }
 }

@@ -4,6 +4,7 @@
 mod arrivals;
 mod canary;
 mod deny;
+mod operator;
 mod survey;
 
 use super::clock;
@@ -17,14 +18,16 @@ use crate::evidence::tree;
 use crate::kernel::decode::{CgroupChange, Event, EventKind};
 use crate::kernel::{Kernel, Ladder};
 use crate::model::input::SpawnErrno;
-use crate::model::{CgroupId, Fact, FactKind, Input, InputKind, Stamp, TargetId};
+use crate::model::{Action, CgroupId, Fact, FactKind, Input, InputKind, Stamp, TargetId};
 use crate::policy;
 use crate::sinks::log;
 use guard_common::GateMode;
 use guard_common::abi::Control;
+use operator::{Desk, Ended};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
 use std::path::PathBuf;
+use tokio::sync::mpsc::UnboundedReceiver;
 
 /// The agent's state.
 pub struct Guard {
@@ -44,6 +47,9 @@ pub struct Guard {
     pub lost: BTreeMap<&'static str, u64>,
     /// Targets to be surveyed: not all that happened to them was seen.
     unseen: BTreeSet<TargetId>,
+    /// How trees that operators wanted ended have ended; to be given to [`Self::ended`].
+    pub ends: UnboundedReceiver<Ended>,
+    desk: Desk,
     ladder: Ladder,
     rounds: Rounds,
     accounts: Accounts,
@@ -105,6 +111,7 @@ impl Guard {
             known: false,
         };
         let accounts = Accounts::find(&v2_mount);
+        let (desk, ends) = Desk::open();
         let mut guard = Self {
             config,
             engine,
@@ -114,6 +121,8 @@ impl Guard {
             gate,
             lost: BTreeMap::new(),
             unseen: BTreeSet::new(),
+            ends,
+            desk,
             ladder,
             rounds,
             accounts,
@@ -137,6 +146,12 @@ impl Guard {
         while let Some(input) = open.pop_front() {
             let (permits, facts) = self.engine.step(&input);
             self.publish(&facts);
+            let (ends, permits): (Vec<_>, Vec<_>) = permits
+                .into_iter()
+                .partition(|permit| matches!(permit.action(), Action::End(_)));
+            if !ends.is_empty() {
+                self.end_trees(target, ends);
+            }
             for permit in permits {
                 let target = permit.target();
                 let outcome = actions::execute(permit, &mut self.kernel);
@@ -154,6 +169,7 @@ impl Guard {
 
     fn publish(&mut self, facts: &[Fact]) {
         for fact in facts {
+            self.desk.hear(&fact.kind);
             if let FactKind::LostEvents { source: "ring", .. } = fact.kind {
                 self.unseen.insert(fact.target);
             }
@@ -270,6 +286,7 @@ impl Guard {
             self.survey(id);
         }
         self.look_at_trees(now);
+        self.desk.answer();
         self.tell_rounds();
         let programs = self.kernel.program_stats();
         let skipped = programs.iter().map(|program| program.recursion_misses);
@@ -295,6 +312,7 @@ impl Guard {
     /// The agent ends: what is not yet told is told, and every target is said to be let go.
     pub fn end(&mut self) {
         crate::kernel::canary::clear_away(&self.v2_mount);
+        self.finish_ending();
         let now = clock::now();
         let all: Vec<_> = self
             .places

@@ -107,6 +107,8 @@ impl Guard {
             host_asked: covering.on_host.contains(&id.0),
             limits: state.in_force().map(limits),
             failed_action: failed(state),
+            retired: state.ends().retired(),
+            killed_by_operator: state.ends().killed(),
             memory_bytes: memory.map(|memory| memory.bytes),
             memory_limit_bytes: memory.and_then(|memory| memory.limit),
             lost_events: named(state.lost()),

@@ -1,5 +1,7 @@
 //! Paths and their answers.
 
+use super::act::{self, Orders};
+use super::auth::Door;
 use super::health::health;
 use super::snapshot::Snapshots;
 use crate::sinks::metrics::{self, Format};
@@ -10,14 +12,15 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 
-/// Answers all paths.
-pub fn router(snapshots: Snapshots) -> Router {
+/// Answers all paths to who came through `door`.
+pub fn router(snapshots: Snapshots, orders: Orders, door: Door) -> Router {
     Router::new()
         .route("/healthz", get(healthz))
         .route("/metrics", get(scrape))
         .route("/api/v1/status", get(status))
         .fallback(nothing_here)
         .with_state(snapshots)
+        .merge(act::routes(orders, door))
 }
 
 async fn healthz(State(snapshots): State<Snapshots>) -> Response {
@@ -49,7 +52,8 @@ async fn status(State(snapshots): State<Snapshots>) -> Response {
 }
 
 async fn nothing_here() -> Response {
-    let body = "nothing here; there are /healthz, /metrics and /api/v1/status\n";
+    let body = "nothing here; there are /healthz, /metrics, /api/v1/status and \
+                POST /api/v1/actions\n";
     (StatusCode::NOT_FOUND, body).into_response()
 }
 

@@ -13,7 +13,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Connections at once, for each listener: one that is flooded leaves the other alone.
 const CONNECTIONS: usize = 64;
-/// Largest head of a request, in bytes. Bodies are not read.
+/// Largest head of a request, in bytes. Bodies have a limit of their own (`act.rs`).
 const HEAD_BYTES: usize = 16 << 10;
 /// Longest time for a head to come, and for a kept connection to be silent.
 const HEAD_TIME: Duration = Duration::from_secs(20);

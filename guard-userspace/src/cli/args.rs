@@ -50,6 +50,21 @@ pub enum Command {
     /// Asks the running agent. Exits with 1 when a target is above warning, with 4 when no agent
     /// answers.
     Status(Status),
+    /// End trees gently: each server sees the end of its standard input and ends by itself.
+    ///
+    /// Its gateway counts no crash. It needs a UNIX socket as standard input, as Node gives one; where
+    /// there is a pipe, or the server ignores the end, it says so and leaves the tree as it was.
+    /// Asks the running agent; exits with 1 when not all trees ended, with 4 when no agent answers or
+    /// nothing of that name is there.
+    #[command(after_help = RETIRE)]
+    Retire(End),
+    /// End trees by SIGTERM, and by SIGKILL what is left after `grace`.
+    ///
+    /// MetaMCP takes that for a crash: it marks the server ERROR and ends all its instances. Try
+    /// `retire` first. Asks the running agent; exits with 1 when not all trees ended, with 4 when no
+    /// agent answers or nothing of that name is there.
+    #[command(after_help = KILL)]
+    Kill(End),
     /// Check or show the configuration.
     Config(Config),
     /// Look at this host: what the guard needs, what is there, how to get the rest.
@@ -121,6 +136,34 @@ pub enum LogFormat {
     sudo metamcp-guard status\n  \
     sudo metamcp-guard status --json | jq '.targets[].counts.live'")]
 pub struct Status {
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+const RETIRE: &str = "Examples:\n  \
+    sudo metamcp-guard retire metamcp --dry-run    which trees, and what it costs\n  \
+    sudo metamcp-guard retire --tree 4711          the tree that pid 4711 is in";
+
+const KILL: &str = "Examples:\n  \
+    sudo metamcp-guard kill --tree 4711 --dry-run   which tree, and what it costs\n  \
+    sudo metamcp-guard kill metamcp --yes --json    all trees of a target, without asking";
+
+/// Options of `retire` and `kill`.
+#[derive(Debug, Args)]
+pub struct End {
+    /// The target. May be left out where there is one.
+    #[arg(value_name = "TARGET")]
+    pub target: Option<String>,
+    /// Pid (on the host) of any process of the tree. [default: every unprotected tree]
+    #[arg(long, value_name = "PID", value_parser = clap::value_parser!(u32).range(1..))]
+    pub tree: Option<u32>,
+    /// Only say which trees, and what it costs.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Do not ask.
+    #[arg(long)]
+    pub yes: bool,
     /// Print JSON.
     #[arg(long)]
     pub json: bool,

@@ -3,10 +3,12 @@
 use super::exit::{Code, Failure};
 use anyhow::anyhow;
 use axum::body::Bytes;
-use http_body_util::{BodyExt, Empty, Limited};
+use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::http1;
+use hyper::header::{HOST, HeaderValue};
 use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
+use serde::Deserialize;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -14,6 +16,8 @@ use tokio::net::UnixStream;
 
 /// Longest wait for an answer.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// Longest wait for an action's end: the agent says after 4 minutes that it is under way.
+const ACTION_PATIENCE: Duration = Duration::from_secs(270);
 /// Largest answer: 500 targets come to less than 1 MiB.
 const ANSWER_BYTES: usize = 16 << 20;
 
@@ -29,6 +33,19 @@ pub enum ClientError {
     /// Somebody listens and does not answer.
     #[error("the agent at {} did not answer within 5 s; its log says what it does", .0.display())]
     Silent(PathBuf),
+    /// An action took too long.
+    #[error(
+        "the agent at {} has not said how the action ended; its log and `status` say it", .0.display()
+    )]
+    NoEnd(PathBuf),
+    /// It answered why not.
+    #[error("{why}")]
+    Problem {
+        /// Why.
+        why: String,
+        /// The answer's status.
+        status: StatusCode,
+    },
     /// It answered something else.
     #[error("the agent at {} answered {status} to {request}: is it of another version?", socket.display())]
     Refused {
@@ -54,10 +71,27 @@ impl From<ClientError> for Failure {
         let code = match error {
             ClientError::NoAgent(_) => Code::NotFound,
             ClientError::NotAllowed(_) => Code::NoPermission,
+            ClientError::Problem { status, .. } => code_of(status),
             _ => Code::CheckFailed,
         };
         Self::new(code, anyhow!(error))
     }
+}
+
+/// What an answer's status means to the shell.
+fn code_of(status: StatusCode) -> Code {
+    match status {
+        StatusCode::BAD_REQUEST => Code::Usage,
+        StatusCode::FORBIDDEN | StatusCode::UNAUTHORIZED => Code::NoPermission,
+        StatusCode::NOT_FOUND => Code::NotFound,
+        _ => Code::CheckFailed,
+    }
+}
+
+/// Why not, as the agent words it.
+#[derive(Deserialize)]
+struct Problem {
+    error: String,
 }
 
 /// Asks for `path` and returns the body.
@@ -65,13 +99,32 @@ impl From<ClientError> for Failure {
 /// # Errors
 /// Nobody answers, in time, or with success.
 pub async fn get(socket: &Path, path: &str) -> Result<Bytes, ClientError> {
-    match tokio::time::timeout(PATIENCE, ask(socket, path)).await {
+    let request = Request::get(path).body(Full::default());
+    match tokio::time::timeout(PATIENCE, ask(socket, path, request)).await {
         Ok(answer) => answer,
         Err(_) => Err(ClientError::Silent(socket.to_owned())),
     }
 }
 
-async fn ask(socket: &Path, path: &str) -> Result<Bytes, ClientError> {
+/// Sends JSON to `path` and returns the body of the answer.
+///
+/// # Errors
+/// Nobody answers, in time, or with success.
+pub async fn post(socket: &Path, path: &str, json: Vec<u8>) -> Result<Bytes, ClientError> {
+    let request = Request::post(path)
+        .header("content-type", "application/json")
+        .body(Full::from(json));
+    match tokio::time::timeout(ACTION_PATIENCE, ask(socket, path, request)).await {
+        Ok(answer) => answer,
+        Err(_) => Err(ClientError::NoEnd(socket.to_owned())),
+    }
+}
+
+async fn ask(
+    socket: &Path,
+    path: &str,
+    request: Result<Request<Full<Bytes>>, hyper::http::Error>,
+) -> Result<Bytes, ClientError> {
     let broken = |cause: String| ClientError::Broken {
         socket: socket.to_owned(),
         cause,
@@ -81,10 +134,9 @@ async fn ask(socket: &Path, path: &str) -> Result<Bytes, ClientError> {
     let handshake = http1::handshake(TokioIo::new(stream)).await;
     let (mut sender, connection) = handshake.map_err(|err| broken(err.to_string()))?;
     tokio::spawn(connection);
-    let request = Request::get(path)
-        .header("host", "agent")
-        .body(Empty::<Bytes>::new())
-        .map_err(|err| broken(err.to_string()))?;
+    let mut request = request.map_err(|err| broken(err.to_string()))?;
+    let host = HeaderValue::from_static("agent");
+    request.headers_mut().insert(HOST, host);
     let answer = sender.send_request(request).await;
     let answer = answer.map_err(|err| broken(err.to_string()))?;
     let status = answer.status();
@@ -94,6 +146,8 @@ async fn ask(socket: &Path, path: &str) -> Result<Bytes, ClientError> {
     let body = body.map_err(|err| broken(err.to_string()))?.to_bytes();
     if status.is_success() {
         Ok(body)
+    } else if let Ok(Problem { error: why }) = serde_json::from_slice(&body) {
+        Err(ClientError::Problem { why, status })
     } else {
         Err(ClientError::Refused {
             socket: socket.to_owned(),

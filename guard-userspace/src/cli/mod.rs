@@ -3,6 +3,7 @@
 pub mod args;
 pub mod client;
 mod config;
+mod end;
 pub mod exit;
 pub mod load;
 mod manual;
@@ -15,6 +16,7 @@ pub use exit::{Code, Failure};
 
 use crate::doctor;
 use crate::kernel::canary;
+use crate::model::How;
 use args::{Command, ConfigCommand};
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -32,6 +34,8 @@ pub fn dispatch(cli: &Cli) -> Result<(), Failure> {
     match &cli.command {
         Command::Run(options) => run::run(options, &cli.socket),
         Command::Status(options) => status::run(options, &cli.socket),
+        Command::Retire(options) => end::run(How::Retire, options, &cli.socket),
+        Command::Kill(options) => end::run(How::Kill, options, &cli.socket),
         Command::Config(config) => match &config.command {
             ConfigCommand::Check(options) => config::check(options),
             ConfigCommand::Show(options) => config::show(options),

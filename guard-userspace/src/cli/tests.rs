@@ -116,6 +116,12 @@ fn each_way_to_fail_has_its_exit_code() {
         "metamcp-guard --socket /nowhere status".to_owned(),
         Some(Code::NotFound),
     );
+    for command in ["retire", "kill --tree 4711", "kill web --dry-run --json"] {
+        check(
+            format!("metamcp-guard --socket /nowhere {command} --yes"),
+            Some(Code::NotFound),
+        );
+    }
     check(format!("metamcp-guard man --dir {}", pages.display()), None);
     check(
         format!("metamcp-guard man --dir {right}/x"),
@@ -133,6 +139,9 @@ fn the_command_line_refuses_what_makes_no_sense() {
         "metamcp-guard run --demo --observe",
         "metamcp-guard run --log-format xml",
         "metamcp-guard config",
+        "metamcp-guard kill --tree 0",
+        "metamcp-guard retire --tree gateway",
+        "metamcp-guard retire one two",
     ] {
         let parsed = Cli::try_parse_from(line.split_whitespace());
         assert_eq!(

@@ -11,6 +11,7 @@ pub mod enforce;
 pub mod layout;
 pub mod load;
 pub mod log;
+pub mod members;
 pub mod offsets;
 mod raw;
 pub mod reader;

@@ -4,6 +4,7 @@
 //! Seldom while targets are busy: a classic tracepoint that preempts a bpf(2) call on a map is
 //! skipped by the kernel (guard-ebpf/src/main.rs).
 
+use super::members::Members;
 use crate::model::kin::{TreeKind, TreeSeen};
 use aya::maps::{Array, HashMap, Map, MapData, MapError, RingBuf};
 use aya::{Ebpf, Pod};
@@ -11,6 +12,7 @@ use guard_common::abi::PATH_MAX;
 use guard_common::tree::account::{Account, Kind};
 use guard_common::{GateLimits, GateState, ProcessEntry, TargetCounters, TreeEntry};
 use std::collections::BTreeMap;
+use std::os::fd::{AsFd, OwnedFd};
 
 /// A map is missing, is another one, or cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +47,7 @@ pub struct Tables {
     gates: Array<MapData, GateState>,
     processes: HashMap<MapData, u32, ProcessEntry>,
     trees: HashMap<MapData, u64, TreeEntry>,
+    members: Members,
 }
 
 fn of<T: TryFrom<Map, Error = MapError>>(
@@ -53,6 +56,15 @@ fn of<T: TryFrom<Map, Error = MapError>>(
 ) -> Result<T, TableError> {
     let map = ebpf.take_map(name).ok_or(TableError::Missing(name))?;
     map.try_into().map_err(named(name))
+}
+
+/// One more descriptor of a hash map.
+fn descriptor(ebpf: &Ebpf, name: &'static str) -> Result<OwnedFd, TableError> {
+    let Some(Map::HashMap(map)) = ebpf.map(name) else {
+        return Err(TableError::Missing(name));
+    };
+    let fd = map.fd().as_fd().try_clone_to_owned();
+    fd.map_err(|error| named(name)(MapError::IoError(error)))
 }
 
 fn named(name: &'static str) -> impl Fn(MapError) -> TableError {
@@ -79,6 +91,7 @@ fn read<V: Pod>(array: &Array<MapData, V>, name: &'static str, slot: u32) -> Res
 impl Tables {
     /// Takes the maps, and the ring buffer beside them.
     pub(super) fn take(ebpf: &mut Ebpf) -> Result<(Self, RingBuf<MapData>), TableError> {
+        let members = Members::of(&descriptor(ebpf, "PROCESSES")?)?;
         let tables = Self {
             limits: of(ebpf, "LIMITS")?,
             near: of(ebpf, "NEAR")?,
@@ -89,6 +102,7 @@ impl Tables {
             gates: of(ebpf, "GATES")?,
             processes: of(ebpf, "PROCESSES")?,
             trees: of(ebpf, "TREES")?,
+            members,
         };
         Ok((tables, of(ebpf, "EVENTS")?))
     }
@@ -198,6 +212,12 @@ impl Tables {
             }
         }
         all
+    }
+
+    /// Who is in which tree, for other threads.
+    #[must_use]
+    pub fn members(&self) -> Members {
+        self.members.clone()
     }
 
     /// A watched process.

@@ -1,6 +1,6 @@
 //! What is decided, and how it ended.
 
-use super::{ProcessKey, TargetId};
+use super::{Ended, Ending, ProcessKey, TargetId};
 use guard_common::tree::force::Post;
 use guard_common::tree::{Place, Role};
 use guard_common::{GateLimits, GateMode};
@@ -16,6 +16,8 @@ pub struct Decision {
     pub reason: Reason,
     /// What.
     pub action: Action,
+    /// Only to be said, not done.
+    pub dry_run: bool,
 }
 
 /// All that can be done.
@@ -62,6 +64,8 @@ pub enum Action {
         /// From this size on.
         floor: u64,
     },
+    /// End a tree.
+    End(Ending),
 }
 
 impl Action {
@@ -75,6 +79,7 @@ impl Action {
             Self::Move { .. } => "move",
             Self::Raise { .. } => "raise",
             Self::Settle { .. } => "settle",
+            Self::End(ending) => ending.how.name(),
         }
     }
 
@@ -97,6 +102,7 @@ impl Action {
             Self::Move { process, post } => format!("pid {} → {post:?}", process.pid),
             Self::Raise { tree, peak, .. } => format!("tree {tree} → {peak} slots"),
             Self::Settle { tree, .. } => format!("tree {tree}"),
+            Self::End(ending) => format!("{ending}: {}", ending.how.cost()),
         })
     }
 
@@ -105,7 +111,7 @@ impl Action {
     #[must_use]
     pub fn is_bookkeeping(&self) -> bool {
         match self {
-            Self::Gate(_) => false,
+            Self::Gate(_) | Self::End(_) => false,
             Self::Move { post, .. } => *post != Post::Nobody,
             Self::Role { .. } | Self::Protect { .. } | Self::Raise { .. } | Self::Settle { .. } => {
                 true
@@ -119,6 +125,8 @@ impl Action {
 pub enum Tier {
     /// The in-kernel limiter and its settings.
     Gate,
+    /// Somebody, by a command.
+    Operator,
 }
 
 impl Tier {
@@ -127,6 +135,7 @@ impl Tier {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Gate => "gate",
+            Self::Operator => "operator",
         }
     }
 }
@@ -152,6 +161,8 @@ pub enum Reason {
     Instances,
     /// Room is short.
     RoomIsShort,
+    /// An operator wants it so.
+    ByHand,
 }
 
 impl Reason {
@@ -168,6 +179,7 @@ impl Reason {
             Self::Family => "family",
             Self::Instances => "max_instances",
             Self::RoomIsShort => "room_is_short",
+            Self::ByHand => "by_hand",
         }
     }
 }
@@ -181,8 +193,24 @@ pub struct Outcome {
     pub limits: Option<GateLimits>,
     /// Where it put a process, where it did.
     pub place: Option<(ProcessKey, Place)>,
+    /// What became of the tree that it was about.
+    pub ended: Option<Box<Ended>>,
     /// Done, or what went wrong.
     pub kind: OutcomeKind,
+}
+
+impl Outcome {
+    /// How `action` ended, where it put nothing in force.
+    #[must_use]
+    pub const fn of(action: &'static str, kind: OutcomeKind) -> Self {
+        Self {
+            action,
+            limits: None,
+            place: None,
+            ended: None,
+            kind,
+        }
+    }
 }
 
 /// Done, or what went wrong.

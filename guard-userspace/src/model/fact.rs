@@ -1,7 +1,7 @@
 //! What the agent says: log, metrics, page and notices are all made of these.
 
 use super::input::{BreachVerdict, Limit, SpawnErrno};
-use super::{CgroupId, Level, Stamp, TargetId};
+use super::{CgroupId, Ending, Level, Stamp, TargetId};
 use guard_common::{GateMode, TargetCounters};
 
 /// Something to be said.
@@ -99,6 +99,10 @@ pub enum FactKind {
         quiet: bool,
         /// `None`: allowed. Else why the rails refused it.
         refused: Option<String>,
+        /// Refused since it is a dry run, and for nothing else.
+        dry_run: bool,
+        /// The tree it is about.
+        ending: Option<Ending>,
     },
     /// An action ended.
     Action {
@@ -110,6 +114,15 @@ pub enum FactKind {
         outcome: String,
         /// Whether it was done.
         done: bool,
+        /// The tree it was about.
+        ending: Option<Ending>,
+    },
+    /// A tree has ended by end of file.
+    Retired {
+        /// The tree.
+        ending: Ending,
+        /// How many processes ended.
+        processes: u64,
     },
     /// Something could not be observed.
     LostEvents {
@@ -143,6 +156,7 @@ impl FactKind {
             Self::Level { .. } => "level",
             Self::Decision { .. } => "decision",
             Self::Action { .. } => "action",
+            Self::Retired { .. } => "retired",
             Self::LostEvents { .. } => "lost_events",
             Self::GateMode { .. } => "gate_mode",
         }

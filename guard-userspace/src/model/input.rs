@@ -1,7 +1,7 @@
 //! All that can happen, as one closed enum.
 
 use super::kin::{Birth, Survey, TreeSeen};
-use super::{CgroupId, Outcome, ProcessKey, Stamp, TargetId};
+use super::{CgroupId, Order, Outcome, ProcessKey, Stamp, TargetId};
 use guard_common::tree::Place;
 use guard_common::{GateMode, TargetCounters};
 
@@ -117,6 +117,8 @@ pub enum InputKind {
         /// How many, in all.
         total: u64,
     },
+    /// An operator wants trees ended.
+    Operator(Order),
     /// An action ended.
     Outcome(Outcome),
     /// Time passed.

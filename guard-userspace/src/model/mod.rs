@@ -8,6 +8,7 @@ pub mod fact;
 pub mod input;
 pub mod kin;
 pub mod level;
+pub mod order;
 pub mod stamp;
 pub mod status;
 pub mod target;
@@ -17,6 +18,7 @@ pub use action::{Action, Decision, Outcome, OutcomeKind, Reason, Tier, limits_in
 pub use fact::{Fact, FactKind};
 pub use input::{Input, InputKind};
 pub use level::Level;
+pub use order::{Ended, Ending, How, Order};
 pub use stamp::Stamp;
 pub use status::Status;
 pub use target::{CgroupId, ProcessKey, TargetId};

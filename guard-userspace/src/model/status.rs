@@ -104,6 +104,12 @@ pub struct TargetStatus {
     pub limits: Option<LimitsStatus>,
     /// The last action that was not done, in words.
     pub failed_action: Option<String>,
+    /// Trees that were ended by end of file on their stdin.
+    #[serde(default)]
+    pub retired: u64,
+    /// Processes that were ended by an operator's `kill`.
+    #[serde(default)]
+    pub killed_by_operator: u64,
     /// Memory charged to it, where it could be read.
     pub memory_bytes: Option<u64>,
     /// Its memory limit; `None`: no limit.

@@ -1,6 +1,6 @@
 //! One verdict for each input.
 
-use super::{excess, found, gate, level, reserve, roles, start};
+use super::{excess, found, gate, level, operator, reserve, roles, start};
 use crate::config::{Mode, TargetConfig};
 use crate::model::{Decision, Stamp, TargetId, Tier, Verdict};
 use crate::state::TargetState;
@@ -25,6 +25,18 @@ pub fn decide(
         .chain(found.unwrap_or_default())
         .chain(roles.actions)
         .chain(reserve::settle(state, config, now));
+    let decision = |tier, dry_run, (reason, action)| Decision {
+        target,
+        tier,
+        reason,
+        action,
+        dry_run,
+    };
+    let order = state.ends().order();
+    let by_hand = order.into_iter().flat_map(|order| {
+        let ends = operator::decide(order, state).into_iter();
+        ends.map(|end| decision(Tier::Operator, order.dry_run, end))
+    });
     Verdict {
         at: now,
         measured,
@@ -35,12 +47,8 @@ pub fn decide(
         auto_cap: start::fixed(state, config, now),
         judged: roles.judged,
         decisions: actions
-            .map(|(reason, action)| Decision {
-                target,
-                tier: Tier::Gate,
-                reason,
-                action,
-            })
+            .map(|action| decision(Tier::Gate, false, action))
+            .chain(by_hand)
             .collect(),
     }
 }

@@ -9,6 +9,7 @@ pub mod gate;
 pub mod glob;
 pub mod level;
 pub mod near;
+pub mod operator;
 pub mod package;
 pub mod program;
 pub mod reserve;

@@ -1,5 +1,6 @@
 //! The one way from a decision to an action.
 
+use super::end;
 use crate::config::{Mode, TargetConfig};
 use crate::model::{Action, Decision, Stamp, TargetId, limits_in_words};
 use crate::state::TargetState;
@@ -30,32 +31,58 @@ impl Permit {
 pub struct Refusal {
     /// In words for the operator.
     pub why: String,
+    /// Since it is a dry run, and for nothing else.
+    pub dry_run: bool,
+}
+
+impl Refusal {
+    pub(super) const fn new(why: String) -> Self {
+        Self {
+            why,
+            dry_run: false,
+        }
+    }
 }
 
 /// Allows a decision, or says why not.
 ///
 /// # Errors
 /// In `observe` all that would change something is refused. Limits that refuse nothing pass: the
-/// kernel counts by them what it would have refused.
+/// kernel counts by them what it would have refused. A tree is not ended where [`end::check`] says
+/// so, nor in a dry run.
 pub fn check(
     decision: Decision,
     mode: Mode,
-    _state: &TargetState,
+    state: &TargetState,
     config: &TargetConfig,
     _now: Stamp,
 ) -> Result<Permit, Refusal> {
     match (mode, &decision.action) {
         (Mode::Observe, Action::Gate(limits)) if limits.mode != GateMode::Observe as u32 => {
             let limits = limits_in_words(limits);
-            Err(Refusal {
-                why: format!("observe: would have held {} at {limits}", config.name),
-            })
+            let why = format!("observe: would have held {} at {limits}", config.name);
+            Err(Refusal::new(why))
         }
         (_, Action::Gate(_)) => Ok(Permit { decision }),
         (_, action) if action.is_bookkeeping() => Ok(Permit { decision }),
-        (Mode::Observe, action) => Err(Refusal {
-            why: format!("observe: would have done `{}`", action.name()),
-        }),
+        (_, Action::End(ending)) => {
+            end::check(ending, state, config)?;
+            let would = format!("would have {} {ending}", ending.how.past());
+            if mode == Mode::Observe {
+                return Err(Refusal::new(format!("observe: {would}")));
+            }
+            if decision.dry_run {
+                return Err(Refusal {
+                    why: format!("dry run: {would}"),
+                    dry_run: true,
+                });
+            }
+            Ok(Permit { decision })
+        }
+        (Mode::Observe, action) => {
+            let why = format!("observe: would have done `{}`", action.name());
+            Err(Refusal::new(why))
+        }
         (Mode::Enforce, _) => Ok(Permit { decision }),
     }
 }

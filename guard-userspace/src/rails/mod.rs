@@ -2,5 +2,6 @@
 //! permit is executed.
 
 pub mod check;
+mod end;
 
 pub use check::{Permit, Refusal, check};

@@ -125,6 +125,7 @@ pub fn publish(fact: &Fact, target: &str) {
             what,
             quiet,
             refused,
+            ..
         } => {
             if *quiet && *action != "role" && *action != "protect" {
                 debug!(event, target, tier, action, reason, what, refused);
@@ -137,6 +138,7 @@ pub fn publish(fact: &Fact, target: &str) {
             quiet,
             outcome,
             done,
+            ..
         } => {
             if *quiet {
                 debug!(event, target, action, outcome, done);
@@ -146,6 +148,14 @@ pub fn publish(fact: &Fact, target: &str) {
                 warn!(event, target, action, outcome, done);
             }
         }
+        FactKind::Retired { ending, processes } => info!(
+            event,
+            target,
+            root = ending.root,
+            family = ending.family,
+            processes,
+            "{ending} has ended by end of file; no crash is counted"
+        ),
         FactKind::LostEvents { source, total } => warn!(
             event,
             target,

@@ -225,7 +225,7 @@ impl<'s> Exposition<'s, '_> {
         self.counter(
             "retired",
             "Trees ended by end of file on their stdin",
-            |_| 0,
+            |t| t.retired,
         )?;
         self.counter("restarts", "Restarts of the container by the guard", |_| 0)?;
         self.empty_histogram("park_seconds", "Time that processes waited", &PARK_BUCKETS)?;
@@ -237,14 +237,17 @@ impl<'s> Exposition<'s, '_> {
     }
 
     fn labelled(&mut self) -> fmt::Result {
-        let help = "Processes ended by SIGKILL of gate or agent";
+        let help = "Processes ended by a signal of gate or agent";
         self.family("killed", help, MetricType::Counter, |status, to| {
             for target in &status.targets {
-                let labels = [
-                    ("target", target.name.as_str()),
-                    ("tier", Tier::Gate.name()),
+                let tiers = [
+                    (Tier::Gate, target.counts.killed),
+                    (Tier::Operator, target.killed_by_operator),
                 ];
-                count(to, &labels, target.counts.killed)?;
+                for (tier, killed) in tiers {
+                    let labels = [("target", target.name.as_str()), ("tier", tier.name())];
+                    count(to, &labels, killed)?;
+                }
             }
             Ok(())
         })?;

@@ -3,6 +3,7 @@
 
 pub mod attempt;
 pub mod counts;
+pub mod ends;
 pub mod kin;
 pub mod rate;
 pub mod sizes;

@@ -2,6 +2,7 @@
 
 use super::attempt::Attempt;
 use super::counts::{Counts, Stretch};
+use super::ends::Ends;
 use super::kin::Kin;
 use super::rate::Rate;
 use super::storm::Storm;
@@ -33,6 +34,7 @@ pub struct TargetState {
     pub(super) lost: BTreeMap<&'static str, u64>,
     pub(super) kin: Kin,
     pub(super) trees: Trees,
+    pub(super) ends: Ends,
     pub(super) survey: Option<Survey>,
     pub(super) excess: u64,
     pub(super) start: Option<Start>,
@@ -162,7 +164,9 @@ impl TargetState {
             }
             InputKind::Down { .. } => self.go_down(),
             InputKind::Lost { source, total } => applied.lost = self.lose(source, *total),
+            InputKind::Operator(order) => self.ends.ordered(order.clone()),
             InputKind::Outcome(outcome) => {
+                self.ends.ended(outcome);
                 if outcome.kind == OutcomeKind::Done && outcome.limits.is_some() {
                     self.in_force = outcome.limits;
                 }
@@ -217,6 +221,7 @@ impl TargetState {
         self.excess = verdict.excess;
         self.survey = None;
         self.trees.judged();
+        self.ends.decided(&verdict.decisions);
         self.auto_cap = verdict.auto_cap;
         for (pid, family) in &verdict.judged {
             let family = family.as_deref();
@@ -244,6 +249,7 @@ impl TargetState {
         self.auto_cap = None;
         self.kin.clear();
         self.trees.clear();
+        self.ends.clear();
         self.counts.clear_gauges();
     }
 

@@ -1,6 +1,7 @@
 //! Reading a target's state.
 
 use super::attempt::Attempt;
+use super::ends::Ends;
 use super::kin::Kin;
 use super::target::{Cgroup, Memory, Proof, Start, TargetState};
 use super::trees::{Trees, UNKNOWN};
@@ -38,6 +39,12 @@ impl TargetState {
     #[must_use]
     pub const fn trees(&self) -> &Trees {
         &self.trees
+    }
+
+    /// What is ended by hand.
+    #[must_use]
+    pub const fn ends(&self) -> &Ends {
+        &self.ends
     }
 
     /// The family that holds most slots, in words: `32 slots are held by 8 trees of npx x`. Empty

@@ -7,13 +7,14 @@
 //! about each exec in it, and the host is to feel nothing.
 
 use std::io;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 use guard_tests::load::tiny::Tiny;
-use guard_tests::load::{self, Tally, bomb, exec, fork, thread};
+use guard_tests::load::{self, Tally, bomb, exec, fork, keeper, thread};
 use guard_tests::raw;
 
 const USAGE: &str = "\
@@ -29,7 +30,8 @@ usage: storm [--apart] [--cgroup PATH]... [--until FILE] MODE
   vfork N                           vfork and exec, one after the other
   sleepers N [--hold MS]            forks that stay; says {\"ready\":[PID…]} when all are there
   into N --into PATH [--hold MS]    children born in another cgroup
-  trees N [--hold MS] [--pace-us U] root, shell and server, as npx makes them";
+  trees N [--hold MS] [--pace-us U] root, shell and server, as npx makes them
+  keeper KIND...                    a gateway with a server of each kind; waits for a line first";
 
 /// Waits until a file is there, a bounded time.
 fn wait_for(file: &Path) -> io::Result<()> {
@@ -90,6 +92,9 @@ fn run(arguments: &mut Arguments) -> io::Result<i32> {
     };
     let mode = arguments.next()?;
     let n = |arguments: &mut Arguments| arguments.number().map(|n| n.min(load::MOST));
+    if let Some(code) = keeper::program(&mode) {
+        return Ok(code);
+    }
     let tally = Tally::new()?;
     match mode.as_str() {
         // The programs that storms spawn.
@@ -97,6 +102,12 @@ fn run(arguments: &mut Arguments) -> io::Result<i32> {
         "hold" => return Ok(exec::hold()),
         "tree-root" => return Ok(exec::tree_member("tree-shell")),
         "tree-shell" => return Ok(exec::tree_member("hold")),
+        // It executes itself once it is there: that is what the guard knows it by.
+        "keeper" => {
+            let mut again = Command::new(std::env::current_exe()?);
+            return Err(again.arg("gate-keeper").args(arguments.0.iter()).exec());
+        }
+        "gate-keeper" => return keeper::keep(&arguments.0),
         "forks" => {
             let parallel = arguments.option("--parallel")?.unwrap_or(1);
             fork::forks(tally, n(arguments)?, parallel);

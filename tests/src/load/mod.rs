@@ -3,6 +3,7 @@
 pub mod bomb;
 pub mod exec;
 pub mod fork;
+pub mod keeper;
 pub mod tally;
 pub mod thread;
 pub mod tiny;

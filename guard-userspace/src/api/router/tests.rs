@@ -3,6 +3,7 @@
 use super::router;
 use crate::api::health::health;
 use crate::api::snapshot::{Snapshot, Snapshots};
+use crate::api::{Door, Orders};
 use crate::api::{listen, serve};
 use crate::cli::client;
 use crate::model::status::{GateStatus, Status, TargetStatus};
@@ -11,6 +12,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+
+/// All paths, for who comes through the Unix socket, with nobody who takes orders.
+fn all(snapshots: Snapshots) -> axum::Router {
+    router(snapshots, Orders::channel().0, Door::Unix)
+}
 
 fn status() -> Status {
     Status {
@@ -36,7 +42,7 @@ async fn ask(status: Status, request: &str) -> String {
     let (_tx, snapshots) = Snapshots::channel(status);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let server = tokio::spawn(serve::tcp(listener, router(snapshots)));
+    let server = tokio::spawn(serve::tcp(listener, all(snapshots)));
     let mut stream = TcpStream::connect(address).await.unwrap();
     // A server that refuses the head may close before it has read all of it.
     let _ = stream.write_all(request.as_bytes()).await;
@@ -178,7 +184,7 @@ async fn the_socket_is_its_owners_alone_and_replaces_a_dead_agents() {
     assert_eq!(mode & 0o777, 0o600);
 
     let (_tx, snapshots) = Snapshots::channel(status());
-    let server = tokio::spawn(serve::unix(listener, router(snapshots)));
+    let server = tokio::spawn(serve::unix(listener, all(snapshots)));
     let body = client::get(&path, "/api/v1/status").await.unwrap();
     assert_eq!(serde_json::from_slice::<Status>(&body).unwrap(), status());
     server.abort();

@@ -30,6 +30,7 @@ fn any_input() -> impl Strategy<Value = (u64, InputKind)> {
             action: "gate",
             limits: None,
             place: None,
+            ended: None,
             kind: if done {
                 OutcomeKind::Done
             } else {

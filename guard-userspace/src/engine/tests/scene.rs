@@ -68,6 +68,7 @@ impl Scene {
             action: "gate",
             limits: Some(limits),
             place: None,
+            ended: None,
             kind,
         }))
     }
@@ -78,6 +79,7 @@ impl Scene {
             action: "gate",
             limits: None,
             place: None,
+            ended: None,
             kind,
         }))
     }

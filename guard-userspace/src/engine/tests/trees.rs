@@ -65,6 +65,7 @@ impl Scene {
             action: "role",
             limits: None,
             place: Some((key(pid), place)),
+            ended: None,
             kind: OutcomeKind::Done,
         }));
     }

@@ -57,6 +57,8 @@ fn status() -> Status {
         targets: vec![TargetStatus {
             name: "a\"b\\c\nd".to_owned(),
             level: "critical".to_owned(),
+            retired: 2,
+            killed_by_operator: 6,
             mode: "kill".to_owned(),
             counts: Counts {
                 spawns: 5,
@@ -95,6 +97,8 @@ fn counters_start_at_zero_and_labels_are_escaped() {
         format!("metamcp_guard_spawns_total{{{target}}} 5"),
         format!("metamcp_guard_denied_total{{{target}}} 0"),
         format!("metamcp_guard_killed_total{{{target},tier=\"gate\"}} 0"),
+        format!("metamcp_guard_killed_total{{{target},tier=\"operator\"}} 6"),
+        format!("metamcp_guard_retired_total{{{target}}} 2"),
         format!("metamcp_guard_parked_total{{{target}}} 0"),
         format!("metamcp_guard_level{{{target}}} 2"),
         format!("metamcp_guard_gate_mode{{{target},mode=\"kill\"}} 1"),

@@ -1,0 +1,171 @@
+//! `retire` and `kill`: ends trees by hand, through the running agent.
+
+use super::args::End as Options;
+use super::exit::{Code, Failure};
+use super::{client, out};
+use crate::model::How;
+use crate::model::order::{ActionAnswer, ActionRequest, TreeResult};
+use anyhow::{Context, anyhow};
+use std::io::{self, BufRead, IsTerminal, Write};
+use std::path::Path;
+
+/// Ends trees, or says which would be ended.
+///
+/// # Errors
+/// No agent answers, nobody is meant, the operator did not confirm; or ([`Code::CheckFailed`], said
+/// already) not all that was meant has ended.
+pub(super) fn run(how: How, options: &Options, socket: &Path) -> Result<(), Failure> {
+    let mut request = ActionRequest {
+        action: how,
+        target: options.target.clone(),
+        tree: options.tree,
+        only: None,
+        dry_run: true,
+    };
+    if !options.dry_run && !options.yes {
+        let would = ask(&request, socket)?;
+        confirm(how, &would)?;
+        request.only = Some(would.trees.iter().map(|tree| tree.tree).collect());
+    }
+    request.dry_run = options.dry_run;
+    let answer = ask(&request, socket)?;
+    if options.json {
+        out::json(&answer)?;
+    } else {
+        out::print(&words(&answer))?;
+    }
+    let as_wanted = |result| matches!(result, TreeResult::Would | TreeResult::Done);
+    if answer.trees.iter().all(|tree| as_wanted(tree.result)) {
+        Ok(())
+    } else {
+        Err(Failure::said(Code::CheckFailed))
+    }
+}
+
+fn ask(request: &ActionRequest, socket: &Path) -> Result<ActionAnswer, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the asynchronous runtime")?;
+    let body = serde_json::to_vec(request).context("cannot write JSON")?;
+    let answer = runtime.block_on(client::post(socket, "/api/v1/actions", body))?;
+    let answer = serde_json::from_slice(&answer);
+    Ok(answer.context("the agent's answer is none: is it of another version?")?)
+}
+
+/// Shows what would be done and asks. Where there is nobody to ask, it says how to go on.
+fn confirm(how: How, would: &ActionAnswer) -> Result<(), Failure> {
+    let meant = would.trees.iter();
+    if !meant.clone().any(|tree| tree.result == TreeResult::Would) {
+        // Nothing would be done: the order itself says why.
+        return Ok(());
+    }
+    let name = how.name();
+    if !io::stdin().is_terminal() {
+        let error = anyhow!(
+            "{name} asks before it acts, and standard input is no terminal: say --yes, or look \
+             first with --dry-run"
+        );
+        return Err(Failure::new(Code::Usage, error));
+    }
+    eprint!("{}Go on? [y/N] ", words(would));
+    let _ = io::stderr().flush();
+    let mut line = String::new();
+    let read = io::stdin().lock().read_line(&mut line);
+    read.context("cannot read the answer")?;
+    if matches!(line.trim().to_ascii_lowercase().as_str(), "y" | "yes") {
+        return Ok(());
+    }
+    Err(Failure::new(Code::CheckFailed, anyhow!("nothing was done")))
+}
+
+/// The answer as lines for a terminal.
+fn words(answer: &ActionAnswer) -> String {
+    let (target, how) = (&answer.target, answer.action);
+    if answer.trees.is_empty() {
+        return format!("{target} has no tree to {}\n", how.name());
+    }
+    let of = |results: &[TreeResult]| {
+        let trees = answer.trees.iter();
+        trees.filter(|tree| results.contains(&tree.result)).count()
+    };
+    let mut text = String::new();
+    for tree in &answer.trees {
+        let line = match tree.result {
+            TreeResult::Would => format!(
+                "would be {}: tree of pid {}, {}, {} processes",
+                how.past(),
+                tree.root,
+                tree.family,
+                tree.processes
+            ),
+            TreeResult::Refused => format!("not {}: {}", how.past(), tree.message),
+            TreeResult::UnderWay => format!("under way, see the agent's log: {}", tree.message),
+            TreeResult::Done => format!("{}: {}", how.past(), tree.message),
+            TreeResult::Failed => format!("failed: {}", tree.message),
+        };
+        text.push_str(&format!("{target}: {line}\n"));
+    }
+    let all = answer.trees.len();
+    let (would, done) = (of(&[TreeResult::Would]), of(&[TreeResult::Done]));
+    if would > 0 {
+        text.push_str(&format!(
+            "{would} of {all} trees would be {}. What it costs, for each: {}.\n",
+            how.past(),
+            answer.cost
+        ));
+    } else if !answer.dry_run {
+        text.push_str(&format!("{done} of {all} trees were {}.\n", how.past()));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::order::TreeAnswer;
+
+    fn answer(action: How, results: &[TreeResult]) -> ActionAnswer {
+        let trees = results.iter().zip(1..).map(|(result, tree)| TreeAnswer {
+            tree,
+            root: 100,
+            family: "npx x".to_owned(),
+            processes: 3,
+            result: *result,
+            message: "the reason".to_owned(),
+        });
+        ActionAnswer {
+            action,
+            target: "metamcp".to_owned(),
+            dry_run: results.contains(&TreeResult::Would),
+            cost: action.cost().to_owned(),
+            trees: trees.collect(),
+        }
+    }
+
+    #[test]
+    fn a_dry_run_says_which_trees_and_what_it_costs() {
+        let text = words(&answer(
+            How::Kill,
+            &[TreeResult::Would, TreeResult::Refused],
+        ));
+        insta::assert_snapshot!(text, @r"
+        metamcp: would be killed: tree of pid 100, npx x, 3 processes
+        metamcp: not killed: the reason
+        1 of 2 trees would be killed. What it costs, for each: MetaMCP marks this server ERROR and ends all its instances.
+        ");
+    }
+
+    #[test]
+    fn what_was_done_is_said_of_each() {
+        let results = [TreeResult::Done, TreeResult::Failed, TreeResult::UnderWay];
+        insta::assert_snapshot!(words(&answer(How::Retire, &results)), @r"
+        metamcp: retired: the reason
+        metamcp: failed: the reason
+        metamcp: under way, see the agent's log: the reason
+        1 of 3 trees were retired.
+        ");
+        let none = words(&answer(How::Retire, &[]));
+        assert_eq!(none, "metamcp has no tree to retire\n");
+    }
+}

@@ -1,0 +1,172 @@
+//! What an operator orders by hand, and what is said back: the bodies of `POST /api/v1/actions`.
+//! Field names are a contract; new ones may be added.
+
+use core::fmt;
+use guard_common::tree::Place;
+use serde::{Deserialize, Serialize};
+
+/// How a tree is ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum How {
+    /// End of file on its root's standard input: it ends by itself.
+    Retire,
+    /// SIGTERM to all of it, and SIGKILL to what is left after `grace`.
+    Kill,
+}
+
+impl How {
+    /// Its name in commands and log.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Retire => "retire",
+            Self::Kill => "kill",
+        }
+    }
+
+    /// What was done, or would have been: `retired`.
+    #[must_use]
+    pub const fn past(self) -> &'static str {
+        match self {
+            Self::Retire => "retired",
+            Self::Kill => "killed",
+        }
+    }
+
+    /// What it costs, measured on the real MetaMCP.
+    #[must_use]
+    pub const fn cost(self) -> &'static str {
+        match self {
+            Self::Retire => {
+                "no crash is counted; a session that uses the server lacks it from then on, and where \
+                 it is MetaMCP's idle instance the next session does"
+            }
+            Self::Kill => "MetaMCP marks this server ERROR and ends all its instances",
+        }
+    }
+}
+
+/// An order as the policy takes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Order {
+    /// Its number: no other order of this agent has it.
+    pub id: u64,
+    /// How to end what it means.
+    pub how: How,
+    /// The process that was named and where it was then; `None`: every unprotected tree is meant.
+    pub named: Option<(u32, Place)>,
+    /// Ids of the trees that may be meant; `None`: any. What was confirmed is not to become something
+    /// else by a pid that was used again.
+    pub only: Option<Vec<u64>>,
+    /// Only say what would be done.
+    pub dry_run: bool,
+}
+
+/// A tree that is to be ended, as it was when that was decided.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ending {
+    /// The order's number.
+    pub order: u64,
+    /// How.
+    pub how: How,
+    /// The tree's id; 0: the process that was named is in none.
+    pub tree: u64,
+    /// Pid of its first process, which may have ended.
+    pub root: u32,
+    /// Its family.
+    pub family: String,
+    /// Its processes.
+    pub processes: u64,
+    /// The process that was named and where it was.
+    pub named: Option<(u32, Place)>,
+}
+
+/// What became of a tree.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// The tree.
+    pub ending: Ending,
+    /// How many of its processes ended, those born meanwhile too.
+    pub processes: u64,
+}
+
+impl fmt::Display for Ending {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (root, family, processes) = (self.root, &self.family, self.processes);
+        let noun = if processes == 1 {
+            "process"
+        } else {
+            "processes"
+        };
+        write!(out, "the tree of pid {root} ({family}, {processes} {noun})")
+    }
+}
+
+/// What is asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ActionRequest {
+    /// `retire` or `kill`.
+    pub action: How,
+    /// The target's name; may be left out where there is one, or where `tree` is given.
+    #[serde(default)]
+    pub target: Option<String>,
+    /// Pid of any process of the tree; left out: every unprotected tree.
+    #[serde(default)]
+    pub tree: Option<u32>,
+    /// Ids of trees, as an answer named them: no others are meant. Left out: any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub only: Option<Vec<u64>>,
+    /// Only say what would be done.
+    #[serde(default)]
+    pub dry_run: bool,
+}
+
+/// What became of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ActionAnswer {
+    /// As asked.
+    pub action: How,
+    /// The target's name.
+    pub target: String,
+    /// As asked.
+    pub dry_run: bool,
+    /// What the action costs for each tree.
+    pub cost: String,
+    /// The trees that were meant.
+    pub trees: Vec<TreeAnswer>,
+}
+
+/// What became of one tree.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TreeAnswer {
+    /// Its id.
+    pub tree: u64,
+    /// Pid of its first process.
+    pub root: u32,
+    /// Its family.
+    pub family: String,
+    /// Its processes, when that was decided.
+    pub processes: u64,
+    /// How it ended.
+    pub result: TreeResult,
+    /// The same in words.
+    pub message: String,
+}
+
+/// How it ended with a tree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TreeResult {
+    /// A dry run: it would be tried.
+    Would,
+    /// Not tried: it may not be.
+    Refused,
+    /// Being tried.
+    UnderWay,
+    /// All of it has ended.
+    Done,
+    /// Tried in vain.
+    Failed,
+}

@@ -1,0 +1,142 @@
+//! Trees that are being ended, and how many have been.
+
+use crate::model::Action;
+use crate::model::{Decision, How, Order, Outcome, OutcomeKind};
+use std::collections::BTreeMap;
+
+/// Of one target.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ends {
+    order: Option<Order>,
+    /// The order that ends each tree, by the tree's id.
+    under_way: BTreeMap<u64, u64>,
+    retired: u64,
+    killed: u64,
+}
+
+impl Ends {
+    /// What an operator wants, until the policy has looked at it.
+    #[must_use]
+    pub const fn order(&self) -> Option<&Order> {
+        self.order.as_ref()
+    }
+
+    /// The order that is ending a tree.
+    #[must_use]
+    pub fn by(&self, tree: u64) -> Option<u64> {
+        self.under_way.get(&tree).copied()
+    }
+
+    /// Trees that ended by end of file.
+    #[must_use]
+    pub const fn retired(&self) -> u64 {
+        self.retired
+    }
+
+    /// Processes that ended by an operator's signal.
+    #[must_use]
+    pub const fn killed(&self) -> u64 {
+        self.killed
+    }
+
+    /// An operator wants something.
+    pub fn ordered(&mut self, order: Order) {
+        self.order = Some(order);
+    }
+
+    /// The policy has looked at it, and this is to be done. A tree that another order is ending
+    /// stays with that one.
+    pub fn decided(&mut self, decisions: &[Decision]) {
+        self.order = None;
+        for decision in decisions.iter().filter(|decision| !decision.dry_run) {
+            if let Action::End(ending) = &decision.action {
+                self.under_way.entry(ending.tree).or_insert(ending.order);
+            }
+        }
+    }
+
+    /// An action ended.
+    pub fn ended(&mut self, outcome: &Outcome) {
+        let Some(ended) = &outcome.ended else {
+            return;
+        };
+        let ending = &ended.ending;
+        if self.by(ending.tree) == Some(ending.order) {
+            self.under_way.remove(&ending.tree);
+        }
+        match ending.how {
+            How::Retire if outcome.kind == OutcomeKind::Done => {
+                self.retired = self.retired.saturating_add(1);
+            }
+            How::Retire => {}
+            How::Kill => self.killed = self.killed.saturating_add(ended.processes),
+        }
+    }
+
+    /// Nothing is there any more; totals stay.
+    pub fn clear(&mut self) {
+        self.order = None;
+        self.under_way.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Ended, Ending, Reason, TargetId, Tier};
+
+    fn ending(order: u64, how: How) -> Ending {
+        Ending {
+            order,
+            how,
+            tree: 7,
+            root: 70,
+            family: "npx x".to_owned(),
+            processes: 3,
+            named: None,
+        }
+    }
+
+    fn ended(ending: Ending, processes: u64) -> Option<Box<Ended>> {
+        Some(Box::new(Ended { ending, processes }))
+    }
+
+    fn decision(order: u64, dry_run: bool) -> Decision {
+        Decision {
+            target: TargetId(0),
+            tier: Tier::Operator,
+            reason: Reason::ByHand,
+            action: Action::End(ending(order, How::Kill)),
+            dry_run,
+        }
+    }
+
+    #[test]
+    fn the_order_that_came_first_has_the_tree_until_it_ends() {
+        let mut ends = Ends::default();
+        ends.decided(&[decision(1, true)]);
+        assert_eq!(ends.by(7), None, "a dry run takes nothing");
+        ends.decided(&[decision(1, false)]);
+        ends.decided(&[decision(2, false)]);
+        assert_eq!(ends.by(7), Some(1));
+        let mut outcome = Outcome::of("kill", OutcomeKind::Refused("busy".to_owned()));
+        outcome.ended = ended(ending(2, How::Kill), 0);
+        ends.ended(&outcome);
+        assert_eq!(ends.by(7), Some(1), "another order's end is not this one's");
+        outcome.ended = ended(ending(1, How::Kill), 3);
+        ends.ended(&outcome);
+        assert_eq!((ends.by(7), ends.killed(), ends.retired()), (None, 3, 0));
+    }
+
+    #[test]
+    fn only_a_tree_that_ended_is_retired() {
+        let mut ends = Ends::default();
+        let mut outcome = Outcome::of("retire", OutcomeKind::Failed("it stayed".to_owned()));
+        outcome.ended = ended(ending(1, How::Retire), 1);
+        ends.ended(&outcome);
+        assert_eq!(ends.retired(), 0);
+        outcome.kind = OutcomeKind::Done;
+        ends.ended(&outcome);
+        assert_eq!((ends.retired(), ends.killed()), (1, 0));
+    }
+}
