@@ -124,7 +124,13 @@ pub fn ask(slot: u32) -> Result<Grant, u32> {
         place: Place::NOBODY,
         token_ns: 0,
     };
-    match gate_ask(slot, &raw mut grant) {
+    let mut met = gate_ask(slot, &raw mut grant);
+    if met == limit::TABLE {
+        // Its tree was gone when it was looked up: it is being moved out and in again meanwhile, and
+        // is in another one now (one of 1,500 forks beside a mover without a pause, on 6.12).
+        met = gate_ask(slot, &raw mut grant);
+    }
+    match met {
         GRANTED => Ok(grant),
         met => Err(met),
     }

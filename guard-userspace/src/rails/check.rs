@@ -48,7 +48,7 @@ impl Refusal {
 ///
 /// # Errors
 /// In `observe` all that would change something is refused. Limits that refuse nothing pass: the
-/// kernel counts by them what it would have refused. A tree is not ended where [`end::check`] says
+/// kernel counts by them what it would have refused. A tree is not ended where `rails/end.rs` says
 /// so, nor in a dry run.
 pub fn check(
     decision: Decision,
