@@ -102,7 +102,7 @@ pub fn healthy() -> Result<()> {
 /// Leaked sessions beyond the cap: no server in ERROR, no process killed, clients answered at once
 /// without the refused servers, and with them at their next list once there is room.
 pub fn storm() -> Result<()> {
-    const SESSIONS: u32 = 15;
+    const SESSIONS: u32 = 20;
     let mut stage = OnStage::enter()?;
     let stage = stage.get()?;
     // The pool's three and three sessions' nine fit.
