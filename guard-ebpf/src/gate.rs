@@ -51,14 +51,38 @@ pub fn alive(target: Target, place: Place) {
     }
 }
 
-/// The process in this place, taken over from it, is no more: its slot is free.
+/// A process is in another place than before: where that is another count, it is in that one now.
 #[inline(always)]
-pub fn gone(target: Target, place: Place) {
+pub fn recount(target: Target, before: Place, after: Place) {
+    if count_of(before) != count_of(after) {
+        alive(target, after);
+        uncount(target, before);
+    }
+}
+
+/// Which count a process is in: of the condemned, of guests, of the living.
+#[inline(always)]
+const fn count_of(place: Place) -> u32 {
+    match place.role() {
+        Role::Nobody => 0,
+        Role::Guest => 1,
+        Role::Wrapper | Role::Gateway | Role::Member => 2,
+    }
+}
+
+#[inline(always)]
+fn uncount(target: Target, place: Place) {
     match place.role() {
         Role::Nobody => count!(target, condemned_now).fetch_sub(1),
         Role::Guest => count!(target, guests).fetch_sub(1),
         Role::Wrapper | Role::Gateway | Role::Member => count!(target, live).fetch_sub(1),
     };
+}
+
+/// The process in this place, taken over from it, is no more: its slot is free.
+#[inline(always)]
+pub fn gone(target: Target, place: Place) {
+    uncount(target, place);
     trees::leave(target.slot, place);
 }
 

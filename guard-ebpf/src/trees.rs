@@ -7,15 +7,16 @@
 //! elements that the JIT inlines.
 
 use crate::atomic::Cell;
-use crate::maps::{self, Target};
-use crate::{count, gate_word, task};
-use guard_common::TreeEntry;
+use crate::maps::{self, Ref, Target};
+use crate::{count, gate, gate_word, task};
+use guard_common::entry::flag;
 use guard_common::record::limit;
 use guard_common::tree::account::{Account, Kind};
 use guard_common::tree::force::{Moved, Post};
 use guard_common::tree::place::MAX_ID;
-use guard_common::tree::{Gate, Grant, Left, Place, Refusal, Table, adjust};
+use guard_common::tree::{Gate, Grant, Left, Place, Refusal, Role, Table, adjust};
 use guard_common::word::Word;
+use guard_common::{ProcessEntry, TreeEntry};
 
 /// The accounts of all targets, as one run of a program sees them.
 struct Trees {
@@ -194,6 +195,7 @@ extern "C" fn gate_move(slot: u32, pid: u32, post: u64) -> u32 {
     let (Some(entry), Some(post)) = (maps::process(pid), Post::unpack(post)) else {
         return 0;
     };
+    let before = Place(entry.place().load());
     let moved = with(slot, |target, gate| {
         let moved = gate.move_to(&entry.place(), post);
         if moved == Moved::Yes(Left::Tree) {
@@ -201,7 +203,24 @@ extern "C" fn gate_move(slot: u32, pid: u32, post: u64) -> u32 {
         }
         moved
     });
-    u32::from(matches!(moved, Some(Moved::Yes(_))))
+    let (Some(Moved::Yes(_)), Some(target)) = (moved, maps::target(slot)) else {
+        return 0;
+    };
+    let after = Place(entry.place().load());
+    if is_root(after, before, pid) {
+        set(entry, flag::ROOT);
+    }
+    if after.role() == Role::Nobody {
+        set(entry, flag::CONDEMNED);
+    }
+    gate::recount(target, before, after);
+    1
+}
+
+/// Sets a bit of a process's flags.
+#[inline(always)]
+fn set(entry: Ref<ProcessEntry>, bit: u64) {
+    let _ = guard_common::word::update(&entry.flags(), |flags| Some(flags | bit));
 }
 
 /// Moves a process to another place; false where it had ended, or that place is none.

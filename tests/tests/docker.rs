@@ -112,6 +112,10 @@ fn without_a_guard() -> Vec<Trial> {
             "who_leaves_and_comes_back_is_no_guest",
             guarded::there_and_back,
         ),
+        trial(
+            "what_runs_already_is_found_for_what_it_is",
+            guarded::found_running,
+        ),
         trial("metamcp_leaks_a_tree_per_server_and_session", metamcp::leak),
         trial("metamcp_under_pids_limit", metamcp::pids_limit),
         trial(

@@ -3,9 +3,10 @@
 use crate::evidence::process::ns_per_tick;
 use crate::kernel::Kernel;
 use crate::kernel::control::ControlError;
-use crate::model::{Action, Outcome, OutcomeKind, ProcessKey, TargetId};
+use crate::model::{Action, Outcome, OutcomeKind, Placed, ProcessKey, TargetId};
 use crate::rails::Permit;
 use guard_common::abi::Control;
+use guard_common::entry::flag;
 use guard_common::tree::Place;
 
 /// Does what is permitted, and says how it ended.
@@ -56,7 +57,7 @@ fn placed(
     target: TargetId,
     process: ProcessKey,
     (op, what): (Control, u64),
-) -> Result<(ProcessKey, Place), String> {
+) -> Result<Placed, String> {
     let gone = || format!("process {} has ended", process.pid);
     let entry = kernel.tables.process(process.pid);
     let is_it = |start_ns: u64| start_ns / ns_per_tick() == process.start_ticks;
@@ -66,7 +67,11 @@ fn placed(
     let args = [u64::from(process.pid), entry.start_ns, what, 0];
     asked(kernel.control(op, target.0, args))?;
     let now = kernel.tables.process(process.pid).ok_or_else(gone)?;
-    Ok((process, Place(now.place)))
+    Ok(Placed {
+        process,
+        place: Place(now.place),
+        is_root: now.flags & flag::ROOT != 0,
+    })
 }
 
 /// Nothing to do is as good as done: somebody else was there first, or there was no room, and what

@@ -184,6 +184,17 @@ impl Reason {
     }
 }
 
+/// Where a process is now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Placed {
+    /// The process.
+    pub process: ProcessKey,
+    /// What it is and whose slot it has.
+    pub place: Place,
+    /// It is the first of its tree.
+    pub is_root: bool,
+}
+
 /// How an action ended.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Outcome {
@@ -192,7 +203,7 @@ pub struct Outcome {
     /// The limits it put in force, where it did.
     pub limits: Option<GateLimits>,
     /// Where it put a process, where it did.
-    pub place: Option<(ProcessKey, Place)>,
+    pub place: Option<Placed>,
     /// What became of the tree that it was about.
     pub ended: Option<Box<Ended>>,
     /// Done, or what went wrong.

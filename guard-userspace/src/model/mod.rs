@@ -14,7 +14,7 @@ pub mod status;
 pub mod target;
 pub mod verdict;
 
-pub use action::{Action, Decision, Outcome, OutcomeKind, Reason, Tier, limits_in_words};
+pub use action::{Action, Decision, Outcome, OutcomeKind, Placed, Reason, Tier, limits_in_words};
 pub use fact::{Fact, FactKind};
 pub use input::{Input, InputKind};
 pub use level::Level;

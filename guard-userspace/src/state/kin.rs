@@ -1,8 +1,8 @@
 //! The processes that roles and families come from: the spine, roots, what entered. The kernel side
 //! never samples their records away.
 
-use crate::model::ProcessKey;
 use crate::model::kin::{Birth, Survey};
+use crate::model::{Placed, ProcessKey};
 use guard_common::tree::{Place, Role};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -57,6 +57,10 @@ impl Kin {
         if !spine && birth == Birth::Forked || place.role() == Role::Nobody {
             return;
         }
+        // Of what was surveyed since then the record comes late, and says what it was before.
+        if self.get(key.pid).is_some_and(|known| known.key == key) {
+            return;
+        }
         self.put(Relative {
             key,
             parent,
@@ -93,9 +97,14 @@ impl Kin {
     }
 
     /// One of them was put elsewhere. Its children may be elsewhere by that, too.
-    pub fn moved(&mut self, key: ProcessKey, place: Place) {
+    pub fn moved(&mut self, placed: Placed) {
+        let key = placed.process;
         if let Some(relative) = self.named(key) {
-            relative.place = place;
+            relative.place = placed.place;
+            if placed.is_root {
+                relative.birth = Birth::Root;
+                self.news.insert(key.pid);
+            }
             let children = self.all.values().filter(|one| one.parent == key.pid);
             self.news.extend(children.map(|one| one.key.pid));
         }

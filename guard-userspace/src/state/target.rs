@@ -170,8 +170,8 @@ impl TargetState {
                 if outcome.kind == OutcomeKind::Done && outcome.limits.is_some() {
                     self.in_force = outcome.limits;
                 }
-                if let Some((process, place)) = outcome.place {
-                    self.kin.moved(process, place);
+                if let Some(placed) = outcome.place {
+                    self.kin.moved(placed);
                 }
                 if outcome.action == GATE {
                     self.attempt.end(outcome, at.boot_ns);

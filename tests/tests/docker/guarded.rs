@@ -313,3 +313,56 @@ pub fn there_and_back() -> Result<()> {
     stand.gateway.settled(BOOT)?.ensure_no_error()?;
     guard.agent.stop_cleanly().map(drop)
 }
+
+/// A container that runs already, with servers and somebody who came by `docker exec`: each is found
+/// to be what it is, and counted out as that.
+pub fn found_running() -> Result<()> {
+    let mut stage = OnStage::enter()?;
+    let stage = stage.get()?;
+    let layout = Layout::Entrypoint;
+    let setup = Setup {
+        layout,
+        servers: Server::npx(1),
+        ..Setup::default()
+    };
+    let stand = Stand::start(stage, "metamcp", &setup)?;
+    stand.gateway.settled(BOOT)?.ensure_all_idle()?;
+    let pipeline = "sleep 15 | sleep 15";
+    stage
+        .docker
+        .output(&["exec", "-d", "metamcp", "sh", "-c", pipeline])?;
+    let own = layout.processes();
+    stand.lives("the servers and the guests", own + TREE + 3)?;
+    let guard = guard(stage, 400)?;
+    let is = |target: &Value, gauges: [u64; 4], gateways: usize| {
+        let counts = &target["counts"];
+        let now = [
+            &counts["live"],
+            &counts["guests"],
+            &counts["trees"],
+            &target["committed"],
+        ];
+        now == gauges.map(Value::from).each_ref()
+            && target["gateways"].as_array().map(Vec::len) == Some(gateways)
+    };
+    let until = |what: &str, gauges: [u64; 4], gateways: usize| {
+        let mut last = Value::Null;
+        eventually(what, SOON, || {
+            last = guard.target()?;
+            Ok(is(&last, gauges, gateways))
+        })
+        .with_context(|| format!("{gauges:?}, {gateways} gateways: {last}"))
+    };
+    // What was there reserves nothing.
+    until("all found", [own + TREE, 3, 1, own + TREE], 2)?;
+    until("the guests are gone", [own + TREE, 0, 1, own + TREE], 2)?;
+    let session = stand.gateway.open()?;
+    let answer = stand.gateway.list(&session, PATIENCE);
+    ensure!(answer.servers.len() == 1, "{answer}");
+    stand.gateway.settled(BOOT)?.ensure_no_error()?;
+    // The second tree came under the guard and reserves four.
+    until("a new tree", [own + 2 * TREE, 0, 2, own + TREE + SLOTS], 2)?;
+    drop(stand);
+    until("all gone", [0, 0, 0, 0], 0)?;
+    guard.agent.stop_cleanly().map(drop)
+}

@@ -64,7 +64,11 @@ impl Scene {
         self.feed(InputKind::Outcome(Outcome {
             action: "role",
             limits: None,
-            place: Some((key(pid), place)),
+            place: Some(Placed {
+                process: key(pid),
+                place,
+                is_root: false,
+            }),
             ended: None,
             kind: OutcomeKind::Done,
         }));
@@ -96,6 +100,15 @@ fn a_child_that_was_faster_than_the_agents_word_is_a_root() {
             .any(|permit| *permit.action() == Action::Move { process, post }),
         "{moved:?}"
     );
+}
+
+#[test]
+fn a_record_from_before_a_survey_says_nothing_new() {
+    let mut scene = gateway(container(Profile::Metamcp));
+    scene.feed(spawned(10, 0, Place::new(Role::Member, 7), Birth::Entered));
+    let kin = scene.engine.target(T).unwrap().state.kin();
+    assert_eq!(kin.get(10).unwrap().place.role(), Role::Gateway);
+    assert!(!kin.get(10).unwrap().argv.is_empty());
 }
 
 #[test]
