@@ -175,7 +175,12 @@ impl Turns {
         self.later = None;
         let spawning = std::mem::take(&mut self.spawning);
         match post.restore(&self.cgroup) {
-            Ok(true) => self.uncovered(),
+            Ok(true) => {
+                self.uncovered();
+                // Nothing is marked now, and nobody is to be told that something is.
+                self.now = Covering::default();
+                self.say.send_replace(self.now.clone());
+            }
             Ok(false) => {}
             Err(error) => return self.fails(&error, now),
         }
