@@ -13,6 +13,10 @@ pub const UNKNOWN: &str = "unknown";
 /// 10 s in between: workload.md.)
 const GROWN_NS: u64 = 20_000_000_000;
 
+/// Families whose sizes are remembered beyond those that are there: a program may call itself
+/// anything.
+const REMEMBERED: usize = 256;
+
 /// Trees of one target.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Trees {
@@ -79,6 +83,13 @@ impl Trees {
         for (id, used, family) in grown {
             self.noted.insert(id);
             self.sizes.entry(family).or_default().note(used);
+        }
+        if self.sizes.len() > REMEMBERED {
+            let there: BTreeSet<String> = self
+                .with_families(kin)
+                .map(|(_, family)| family.to_owned())
+                .collect();
+            self.sizes.retain(|family, _| there.contains(family));
         }
     }
 
