@@ -61,11 +61,16 @@ impl Post {
         })
     }
 
-    /// Starts again what does not stand any more; true: nothing is marked any more.
+    /// Whether both are there.
+    pub fn stands(&mut self) -> bool {
+        !self.deny.has_let_go() && self.guardian.lives()
+    }
+
+    /// Starts again what does not stand any more; nothing is marked then.
     ///
     /// # Errors
-    /// The kernel's; nothing is marked then.
-    pub fn restore(&mut self, cgroup: &Path) -> Result<bool, PostError> {
+    /// The kernel's; nothing is marked then either.
+    pub fn restore(&mut self, cgroup: &Path) -> Result<(), PostError> {
         if self.deny.has_let_go() {
             tracing::warn!(
                 "execs were let through: the thread that answers could not read who asks; another \
@@ -73,16 +78,13 @@ impl Post {
             );
             self.unanswered = self.unanswered();
             (self.deny, self.guardian) = begin(self.refusal, &self.asker, cgroup)?;
-            return Ok(true);
-        }
-        if self.guardian.lives() {
-            return Ok(false);
+            return Ok(());
         }
         // Until it lives again nobody is to wait for an agent that nobody watches.
         self.deny.cover(Vec::new())?;
         tracing::warn!("the guardian has ended; another one begins");
         self.guardian = watched(&self.deny, cgroup)?;
-        Ok(true)
+        Ok(())
     }
 
     /// Execs so far that were not answered as they should have been.

@@ -174,15 +174,14 @@ impl Turns {
         }
         self.later = None;
         let spawning = std::mem::take(&mut self.spawning);
-        match post.restore(&self.cgroup) {
-            Ok(true) => {
-                self.uncovered();
-                // Nothing is marked now, and nobody is to be told that something is.
-                self.now = Covering::default();
-                self.say.send_replace(self.now.clone());
+        if !post.stands() {
+            // Before another guardian is there: nobody is to be told that it watches over marks.
+            self.covered = BTreeSet::new();
+            self.now = Covering::default();
+            self.say.send_replace(self.now.clone());
+            if let Err(error) = post.restore(&self.cgroup) {
+                return self.fails(&error, now);
             }
-            Ok(false) => {}
-            Err(error) => return self.fails(&error, now),
         }
         let boot_ns = clock::now().boot_ns;
         let near: BTreeSet<u32> = self
