@@ -55,8 +55,8 @@ pub mod flag {
     pub const EXECED: u64 = 16;
     /// It has executed a second one.
     pub const EXECED_AGAIN: u64 = 32;
-    /// It went outside and is not counted; remembered, so that it is no guest when it comes back.
-    pub const AWAY: u64 = 128;
     /// An exec of it was denied and counted.
     pub const DENIED: u64 = 64;
+    /// It went outside and is not counted; remembered, so that it is no guest when it comes back.
+    pub const AWAY: u64 = 128;
 }

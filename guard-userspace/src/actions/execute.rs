@@ -1,6 +1,6 @@
 //! Carries out one permit.
 
-use crate::evidence::process::ns_per_tick;
+use crate::evidence::process::ticks;
 use crate::kernel::Kernel;
 use crate::kernel::control::ControlError;
 use crate::model::{Action, Outcome, OutcomeKind, Placed, ProcessKey, TargetId};
@@ -60,7 +60,7 @@ fn placed(
 ) -> Result<Placed, String> {
     let gone = || format!("process {} has ended", process.pid);
     let entry = kernel.tables.process(process.pid);
-    let is_it = |start_ns: u64| start_ns / ns_per_tick() == process.start_ticks;
+    let is_it = |start_ns: u64| ticks(start_ns) == process.start_ticks;
     let entry = entry
         .filter(|entry| entry.slot == target.0 && is_it(entry.start_ns))
         .ok_or_else(gone)?;

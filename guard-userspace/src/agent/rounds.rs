@@ -138,11 +138,7 @@ impl Rounds {
     /// # Errors
     /// What it lacks, in words.
     pub fn deny(&self, refusal: Option<Refusal>) -> Result<(), String> {
-        self.asks(|reply| Order::Deny(refusal, reply))
-    }
-
-    fn asks(&self, order: impl FnOnce(Reply) -> Order) -> Result<(), String> {
-        answer(&self.orders, order)
+        answer(&self.orders, |reply| Order::Deny(refusal, reply))
     }
 
     /// For the canary's own thread.

@@ -81,6 +81,12 @@ pub fn age(pid: u32, boot_ns: u64) -> Option<Age> {
     })
 }
 
+/// Nanoseconds in the clock ticks of /proc, which the kernel rounds down too.
+#[must_use]
+pub fn ticks(ns: u64) -> u64 {
+    ns.checked_div(ns_per_tick()).unwrap_or(0)
+}
+
 /// Nanoseconds in a clock tick, in which /proc tells times.
 #[must_use]
 pub fn ns_per_tick() -> u64 {

@@ -1,7 +1,7 @@
 //! Bytes of the ring buffer → events. What cannot be read is an error and is counted; nothing of
 //! it goes further. Command lines are masked here, before anything else sees them.
 
-use crate::evidence::process::ns_per_tick;
+use crate::evidence::process::ticks;
 use crate::mask;
 use crate::model::input::{BreachVerdict, Limit};
 use crate::model::kin::Birth;
@@ -215,11 +215,6 @@ fn argv(line: &[u8]) -> Vec<String> {
         .map(String::from_utf8_lossy)
         .collect();
     mask::each(&arguments)
-}
-
-/// Nanoseconds in the clock ticks of /proc, which the kernel rounds down too.
-fn ticks(ns: u64) -> u64 {
-    ns.checked_div(ns_per_tick()).unwrap_or(0)
 }
 
 #[cfg(test)]

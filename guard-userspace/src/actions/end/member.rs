@@ -94,7 +94,7 @@ impl<'a> Crowd<'a> {
         let (Some(member), Some(kin)) = (in_them(pid), process::kin(pid)) else {
             return Ok(None);
         };
-        let same = member.start_ns / process::ns_per_tick() == kin.start_ticks;
+        let same = process::ticks(member.start_ns) == kin.start_ticks;
         Ok(same.then_some(Held {
             pid,
             tree: member.tree,

@@ -51,20 +51,14 @@ impl Guard {
 
     /// Its watched processes, as /proc and the kernel side show them now.
     fn found(&self, id: TargetId, dir: &Path) -> Vec<Found> {
-        let mut open = vec![dir.to_owned()];
-        let mut all = Vec::new();
-        while let Some(dir) = open.pop() {
-            open.extend(tree::children(&dir).into_iter().map(|(_, path)| path));
-            let pids = tree::pids(&dir).unwrap_or_default();
-            all.extend(pids.into_iter().filter_map(|pid| self.found_one(id, pid)));
-        }
-        all
+        let pids = tree::all_pids(dir).into_iter();
+        pids.filter_map(|pid| self.found_one(id, pid)).collect()
     }
 
     fn found_one(&self, id: TargetId, pid: u32) -> Option<Found> {
         let entry = self.kernel.tables.process(pid)?;
         let seen = process::kin(pid)?;
-        let ticks = entry.start_ns / process::ns_per_tick();
+        let ticks = process::ticks(entry.start_ns);
         (entry.slot == id.0 && ticks == seen.start_ticks).then_some(Found {
             process: ProcessKey {
                 pid,

@@ -9,17 +9,16 @@ use crate::policy::condemned::overdue;
 use guard_common::abi::Control;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
-/// Ends those of one target; says whether it has any condemned ones at all.
-pub fn sweep(held: &Held, asker: &Asker) -> bool {
+/// Ends those of one target.
+pub fn sweep(held: &Held, asker: &Asker) {
     if !asker.ask(Control::Condemned, held.slot, 0) {
-        return false;
+        return;
     }
     for pid in tree::all_pids(&held.dir) {
         if asker.ask(Control::Condemned, held.slot, u64::from(pid)) {
             end(held.slot, pid, asker);
         }
     }
-    true
 }
 
 /// Ends one that is overdue. The pid may be another's at any moment: first the process is held, and
