@@ -1,5 +1,6 @@
 //! The gateway that leaks: for each session it starts three servers, and it never ends one.
 
+use std::os::unix::process::CommandExt;
 use std::process::{Child, ExitCode};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -7,7 +8,10 @@ use std::time::{Duration, Instant};
 use nix::sched::{CloneFlags, unshare};
 use serde::{Deserialize, Serialize};
 
-use super::part;
+use super::part::{self, Part};
+
+/// Its command line begins so, behind `node`; by that the demo's config protects it.
+pub const PROGRAM: &str = "gateway.js";
 
 /// The servers of a session.
 pub const SERVERS: [&str; 3] = [
@@ -23,7 +27,7 @@ pub struct Seen {
     pub sessions: u64,
     /// Servers it tried to start.
     pub asked: u64,
-    /// Spawns that failed with EAGAIN: "try again later".
+    /// Spawns that failed, as they do for "try again later".
     pub refused: u64,
     /// Servers that died by a signal: to a gateway, crashes.
     pub killed: u64,
@@ -33,15 +37,22 @@ pub struct Seen {
     pub alive: u64,
 }
 
-/// Moves into `cgroup` and runs for `seconds` there, a session each `every_ms`. Prints what it saw
-/// and stays, with all its servers, until its standard input ends.
-pub fn run(every_ms: &str, seconds: &str, cgroup: &str) -> ExitCode {
+/// Goes into `cgroup`, and becomes the gateway there: it is by what it executes in a guarded cgroup that
+/// the guard knows a gateway. Returns only where that cannot be.
+pub fn enter(every_ms: &str, seconds: &str, cgroup: &str) -> ExitCode {
     // As a container has: in mode `deny` the guard asks about execs by mount, and the host's are not
     // to be asked about. Where it cannot be had, they are.
     let _ = unshare(CloneFlags::CLONE_NEWNS);
-    if std::fs::write(format!("{cgroup}/cgroup.procs"), "0").is_err() {
-        return ExitCode::FAILURE;
+    if std::fs::write(format!("{cgroup}/cgroup.procs"), "0").is_ok() {
+        let words = ["node", PROGRAM, every_ms, seconds];
+        eprintln!("demo: {}", Part::Gateway.command(&words).exec());
     }
+    ExitCode::FAILURE
+}
+
+/// Runs for `seconds`, a session each `every_ms`. Prints what it saw and stays, with all its servers,
+/// until its standard input ends.
+pub fn run(every_ms: &str, seconds: &str) -> ExitCode {
     let (Ok(every_ms), Ok(seconds)) = (every_ms.parse::<u64>(), seconds.parse::<u64>()) else {
         return ExitCode::from(2);
     };

@@ -224,14 +224,18 @@ fn exact(part: &mut Part, status: &Value, gated: bool) {
     part.ns_per_process = ns;
 }
 
-/// The agent's config: what an operator would write for a cgroup.
+/// The agent's config: what an operator would write for a cgroup with a gateway, whose servers are
+/// three processes.
 fn config_for(stage: &Stage) -> String {
     // Paths of our own making: no quote or backslash is in them.
     format!(
         "state_dir = \"{folder}\"\n\
          [http]\nlisten = \"127.0.0.1:0\"\n\
          [[target]]\nname = \"demo\"\ncgroup = \"{cgroup}\"\n\
-         [target.gate]\nmax_processes = {CAP}\nspawn_rate = 1000\nspawn_burst = 1000\n",
+         protect = ['^node {gateway}']\n\
+         [target.gate]\nmax_processes = {CAP}\nspawn_rate = 1000\nspawn_burst = 1000\n\
+         tree = {{ processes = 3, spawns = 3 }}\n",
+        gateway = gateway::PROGRAM.replace('.', "\\."),
         folder = stage.folder().display(),
         cgroup = stage.cgroup().display(),
     )
@@ -240,8 +244,8 @@ fn config_for(stage: &Stage) -> String {
 fn start_gateway(stage: &Stage, seconds: u64) -> Result<Child> {
     let (every, seconds) = (SESSION_EVERY_MS.to_string(), seconds.to_string());
     let cgroup = stage.cgroup().display().to_string();
-    Program::Gateway
-        .command(&["node", "gateway.js", &every, &seconds, &cgroup])
+    Program::Entrance
+        .command(&["node", gateway::PROGRAM, &every, &seconds, &cgroup])
         .process_group(0)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

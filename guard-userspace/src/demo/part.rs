@@ -7,6 +7,7 @@
 use std::ffi::{CStr, OsString};
 use std::io::{self, Read};
 use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::mpsc;
 use std::thread;
@@ -32,6 +33,8 @@ const NPM_CANNOT_SPAWN: u8 = 245;
 /// One of the demo's programs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
+    /// Goes where the demo happens and becomes the gateway there.
+    Entrance,
     /// Starts servers and forgets them.
     Gateway,
     /// The root of a tree.
@@ -47,6 +50,7 @@ impl Part {
     pub fn of(arguments: impl Iterator<Item = OsString>) -> Option<Self> {
         let last = arguments.last()?;
         match last.to_str()?.strip_prefix(MARK)? {
+            "entrance" => Some(Self::Entrance),
             "gateway" => Some(Self::Gateway),
             "npm" => Some(Self::Npm),
             "sh" => Some(Self::Shell),
@@ -57,6 +61,7 @@ impl Part {
 
     const fn name(self) -> &'static str {
         match self {
+            Self::Entrance => "entrance",
             Self::Gateway => "gateway",
             Self::Npm => "npm",
             Self::Shell => "sh",
@@ -66,8 +71,7 @@ impl Part {
 
     /// This binary as that part, under the command line of what it stands for.
     pub fn command(self, words: &[&str]) -> Command {
-        // Found by the kernel even when the file was replaced by an upgrade.
-        let mut command = Command::new("/proc/self/exe");
+        let mut command = Command::new(program());
         let (first, rest) = words.split_first().unwrap_or((&"", &[]));
         command
             .arg0(first)
@@ -79,7 +83,7 @@ impl Part {
     /// The name that the real one has in `ps` and in the guard's log.
     const fn comm(self) -> &'static CStr {
         match self {
-            Self::Gateway | Self::Server => c"node",
+            Self::Entrance | Self::Gateway | Self::Server => c"node",
             Self::Npm => c"npm exec",
             Self::Shell => c"sh",
         }
@@ -98,7 +102,8 @@ impl Part {
                 .unwrap_or("")
         };
         match self {
-            Self::Gateway => gateway::run(word(2), word(3), word(4)),
+            Self::Entrance => gateway::enter(word(2), word(3), word(4)),
+            Self::Gateway => gateway::run(word(2), word(3)),
             Self::Npm => {
                 let _threads = node_threads();
                 let package = word(3).rsplit('/').next().unwrap_or("server");
@@ -115,11 +120,20 @@ impl Part {
     }
 }
 
+/// This program by its path, and not by /proc/self/exe: that link leads through the mount by which it
+/// was once executed, the host's, also from a mount namespace of the demo's own. Where the file has
+/// gone since (an upgrade), the link is what is left.
+fn program() -> PathBuf {
+    const LINK: &str = "/proc/self/exe";
+    let path = std::fs::read_link(LINK).ok().filter(|path| path.is_file());
+    path.unwrap_or_else(|| PathBuf::from(LINK))
+}
+
 /// One MCP server as a gateway starts it: a session and process group of its own, input and
 /// output piped.
 ///
 /// # Errors
-/// The kernel's: `EAGAIN` where the gate refuses the fork.
+/// The kernel's: `EAGAIN` where the gate refuses the fork or the exec.
 pub fn spawn_server(package: &str) -> io::Result<std::process::Child> {
     Part::Npm
         .command(&["npm", "exec", "-y", package])
