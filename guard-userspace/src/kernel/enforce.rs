@@ -30,6 +30,8 @@ pub struct Ladder {
     wanted: Wanted,
     /// What a denied exec says on this kernel, once it was asked.
     refusal: Option<Refusal>,
+    /// The canary's last word proved the rung.
+    proved: bool,
     /// Of each rung above: why not.
     why_not: Vec<String>,
 }
@@ -44,6 +46,8 @@ pub enum Proof {
         /// Why, in words for the operator.
         why: String,
     },
+    /// The rung held before and did not now: it is to be tried once more, at once.
+    Again,
     /// The rung does not hold: the next one is to be tried at once.
     Next,
 }
@@ -75,6 +79,7 @@ impl Ladder {
             rung,
             wanted,
             refusal: None,
+            proved: false,
             why_not: Vec::new(),
         }
     }
@@ -121,7 +126,7 @@ impl Ladder {
 
     /// Takes the canary's word; goes down a rung where that one does not hold.
     pub fn heard(&mut self, seen: &Seen, kernel: &mut Kernel) -> Proof {
-        let proof = self.judge(seen);
+        let proof = self.weigh(seen);
         if proof == Proof::Next {
             let seen = in_words(seen);
             if self.rung == GateMode::Lsm {
@@ -133,6 +138,18 @@ impl Ladder {
             } else {
                 self.down(&format!("the canary {seen}"));
             }
+        }
+        proof
+    }
+
+    /// What held before has a second chance: in `deny` a canary that spawns while another guardian is
+    /// started is not denied.
+    fn weigh(&mut self, seen: &Seen) -> Proof {
+        let proof = self.judge(seen);
+        match proof {
+            Proof::Stays { proved, .. } => self.proved = proved,
+            Proof::Next if std::mem::take(&mut self.proved) => return Proof::Again,
+            Proof::Again | Proof::Next => {}
         }
         proof
     }
@@ -233,7 +250,7 @@ mod tests {
         let kill = ladder(GateMode::Kill, Some(Refusal::Eperm));
         let proved = |ladder: &Ladder, seen| match ladder.judge(&seen) {
             Proof::Stays { proved, .. } => Some(proved),
-            Proof::Next => None,
+            Proof::Again | Proof::Next => None,
         };
         let untried = || Seen::Untried("no cgroup".to_owned());
         for (ladder, seen, expected) in [
@@ -258,6 +275,21 @@ mod tests {
                 expected,
                 "{ladder:?} {seen:?}"
             );
+        }
+    }
+
+    #[test]
+    fn what_held_before_is_tried_once_more() {
+        let mut deny = ladder(GateMode::Deny, Some(Refusal::Eagain));
+        for (seen, expected) in [
+            (Seen::Killed, Proof::Next),
+            (Seen::Refused(EAGAIN), deny.judge(&Seen::Refused(EAGAIN))),
+            (Seen::Killed, Proof::Again),
+            (Seen::Refused(EAGAIN), deny.judge(&Seen::Refused(EAGAIN))),
+            (Seen::Killed, Proof::Again),
+            (Seen::Killed, Proof::Next),
+        ] {
+            assert_eq!(deny.weigh(&seen), expected, "{seen:?}");
         }
     }
 

@@ -47,6 +47,10 @@ impl Guard {
             Turn::Lost => self.untried("its thread ended"),
         };
         match proof {
+            Proof::Again => {
+                tracing::warn!("the canary was not refused as it was before; it tries once more");
+                proving.again();
+            }
             Proof::Next => {
                 self.take_up_deny();
                 proving.again();
