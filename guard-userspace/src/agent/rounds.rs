@@ -1,9 +1,11 @@
-//! A thread that goes round the targets a few times a second: in `deny` it has the execs of those near
-//! their limits asked about, in every mode it ends condemned processes that do nothing.
+//! A thread that goes round the targets, ten times a second while there is something to do: in `deny`
+//! it has the execs of those near their limits asked about, in every mode it ends condemned processes
+//! that do nothing.
 //!
 //! Marking may take long where a filesystem is slow, and the agent's loop waits for nobody: what it
 //! wants is sent here, and what is marked is read from here. The kernel's reader wakes the thread
-//! when a target comes near its limits; a storm leaves a few milliseconds for that.
+//! when a target comes near its limits (a storm leaves a few milliseconds for that) or is refused a
+//! spawn.
 
 mod condemned;
 mod pace;
@@ -13,6 +15,7 @@ mod turn;
 use crate::kernel::canary::Ask;
 use crate::kernel::control::Asker;
 use crate::kernel::deny::Refusal;
+use crate::kernel::reader::Wake;
 use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -44,6 +47,8 @@ enum Order {
     Hold(Vec<Held>),
     /// A target is near its limits.
     Near(u32),
+    /// A target was refused a spawn: somebody may be condemned.
+    Look,
     /// Execs can be denied from now on, or (`None`) no longer.
     Deny(Option<Refusal>, Reply),
     /// Execs of this program are asked about, or no longer: for the canary.
@@ -83,12 +88,15 @@ impl Mailbox {
         Self { orders, taken }
     }
 
-    /// Tells the thread of a target (its slot) near its limits. It waits for nobody.
-    pub fn wakes(&self) -> impl Fn(u32) + Send + 'static {
+    /// Tells the thread what it is to wake for. It waits for nobody.
+    pub fn wakes(&self) -> impl Fn(Wake) + Send + 'static {
         let orders = self.orders.clone();
-        move |slot| {
+        move |wake| {
             // Full: it has enough to wake for.
-            let _ = orders.try_send(Order::Near(slot));
+            let _ = orders.try_send(match wake {
+                Wake::Near(slot) => Order::Near(slot),
+                Wake::Refused => Order::Look,
+            });
         }
     }
 }

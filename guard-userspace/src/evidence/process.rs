@@ -93,6 +93,12 @@ pub fn ns_per_tick() -> u64 {
     1_000_000_000 / rustix::param::clock_ticks_per_second().max(1)
 }
 
+/// Pids of all processes of the host. Not atomic.
+pub fn all_pids() -> impl Iterator<Item = u32> {
+    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+}
+
 fn is_living(stat: &Stat) -> bool {
     let ended = matches!(stat.state(), Ok(ProcState::Zombie | ProcState::Dead));
     let flags = StatFlags::from_bits_truncate(stat.flags);

@@ -1,12 +1,13 @@
 //! Empties the ring buffer into a bounded channel, from a thread of its own.
 //!
 //! SCHED_FIFO where it may be: with 8 busy loops on 2 CPUs a record reached such a thread within
-//! 34 µs (p99), a normal one within 3.9 ms (6.18). It looks ten times a second, and at once when a
-//! record wakes it. While the channel is full the ring buffer fills behind it, and the kernel side
+//! 34 µs (p99), a normal one within 3.9 ms (6.18). It looks ten times a second while records
+//! come, and at once when one wakes it. While the channel is full the ring buffer fills behind it, and the kernel side
 //! counts what has no room.
 
 use super::decode::{self, Event, EventKind};
 use super::raw;
+use crate::model::input::InputKind;
 use aya::maps::{MapData, RingBuf};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
@@ -21,6 +22,17 @@ use tokio::sync::mpsc;
 const WAITING: usize = 16_384;
 /// How often it looks unasked.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// The same where it found nothing the last time: each look of a host that does nothing costs.
+const LOOK_SELDOM: Duration = Duration::from_millis(250);
+
+/// What cannot wait for the agent's loop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wake {
+    /// A target (its slot) comes near its limits.
+    Near(u32),
+    /// One was refused a spawn.
+    Refused,
+}
 
 /// What is read, and what was not.
 #[derive(Debug)]
@@ -31,18 +43,21 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// Reads from now on, until this is dropped. `near` is told of a target (its slot) that comes near
-    /// its limits, before the loop can be; it must not wait.
+    /// Reads from now on, until this is dropped. `wakes` is told what cannot wait for the loop; it must
+    /// not wait itself.
     ///
     /// # Errors
     /// No thread for it.
-    pub fn start(ring: RingBuf<MapData>, near: impl Fn(u32) + Send + 'static) -> io::Result<Self> {
+    pub fn start(
+        ring: RingBuf<MapData>,
+        wakes: impl Fn(Wake) + Send + 'static,
+    ) -> io::Result<Self> {
         let (to, events) = mpsc::channel(WAITING);
         let undecoded = Arc::new(AtomicU64::new(0));
         let count = Arc::clone(&undecoded);
         thread::Builder::new()
             .name("ring-reader".to_owned())
-            .spawn(move || read(ring, &to, &count, &near))?;
+            .spawn(move || read(ring, &to, &count, &wakes))?;
         Ok(Self { events, undecoded })
     }
 
@@ -57,28 +72,36 @@ fn read(
     mut ring: RingBuf<MapData>,
     to: &mpsc::Sender<Event>,
     undecoded: &AtomicU64,
-    near: &impl Fn(u32),
+    wakes: &impl Fn(Wake),
 ) {
     if let Err(error) = raw::be_fifo() {
         tracing::debug!(%error, "the reader is a normal thread: not SCHED_FIFO");
     }
     let every = Timespec::try_from(LOOK_EVERY).ok();
+    let seldom = Timespec::try_from(LOOK_SELDOM).ok();
+    let mut found = false;
     while !to.is_closed() {
-        match poll(&mut [PollFd::new(&ring, PollFlags::IN)], every.as_ref()) {
+        let pause = if found { &every } else { &seldom };
+        match poll(&mut [PollFd::new(&ring, PollFlags::IN)], pause.as_ref()) {
             Ok(_) | Err(Errno::INTR) => {}
             Err(error) => {
                 tracing::error!(%error, "the ring buffer cannot be waited for");
                 return;
             }
         }
+        found = false;
         while let Some(record) = ring.next() {
+            found = true;
             match decode::event(&record) {
                 Ok(Event {
                     slot,
                     kind: EventKind::Near,
                     ..
-                }) => near(slot),
+                }) => wakes(Wake::Near(slot)),
                 Ok(event) => {
+                    if matches!(event.kind, EventKind::Input(InputKind::Breach { .. })) {
+                        wakes(Wake::Refused);
+                    }
                     if to.blocking_send(event).is_err() {
                         return;
                     }

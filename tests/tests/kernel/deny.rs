@@ -299,16 +299,24 @@ pub fn kill_chosen() -> Result<()> {
     scene.guarded.agent.stop_cleanly().map(drop)
 }
 
-/// Condemned processes that only sit there are ended after ten seconds, in every mode that has them.
+/// Condemned processes that only sit there are ended after ten seconds, in every mode that has them,
+/// also where they were moved out of the cgroup meanwhile.
 pub fn idle_condemned() -> Result<()> {
     const CAP: u64 = 10;
+    const MOVED: usize = 5;
     let scene = Scene::set("idle", "kill", &cap(CAP))?;
+    let elsewhere = Cgroup::new("idle-elsewhere")?;
     let began = Instant::now();
     let storm = Storm::start(&scene.cgroup, &["sleepers", "30", "--hold", "30000"])?;
     let condemned = 31 - CAP;
     scene.guarded.until("condemned ones sit there", |said| {
         said.counts.condemned_now == condemned && said.counts.live == CAP
     })?;
+    // Listed in the order of their birth: the last ones are over the cap.
+    for pid in scene.cgroup.pids()?.into_iter().rev().take(MOVED) {
+        elsewhere.take(pid)?;
+    }
+    same("moved", elsewhere.pids()?.len(), MOVED)?;
     let said = scene.guarded.until("they are ended", |said| {
         said.counts.condemned_now == 0 && said.counts.live == CAP
     })?;
@@ -322,6 +330,7 @@ pub fn idle_condemned() -> Result<()> {
         (said.counts.killed, said.counts.denied),
         (condemned, 0),
     )?;
+    same("elsewhere", elsewhere.pids()?, Vec::new())?;
     scene.cgroup.kill()?;
     storm.killed()?;
     scene.guarded.agent.stop_cleanly().map(drop)

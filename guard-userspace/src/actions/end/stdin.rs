@@ -1,5 +1,6 @@
 //! A process's standard input, taken from outside and brought to its end.
 
+use crate::evidence::process;
 use rustix::fs::{FileType, fstat};
 use rustix::io::Errno;
 use rustix::net::sockopt::{socket_domain, socket_type};
@@ -110,10 +111,8 @@ pub fn holders(inodes: &BTreeSet<u64>) -> BTreeMap<u64, Vec<u32>> {
     if inodes.is_empty() {
         return found;
     }
-    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
-    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
     // Our own copies are not of interest.
-    for pid in pids.filter(|pid| *pid != std::process::id()) {
+    for pid in process::all_pids().filter(|pid| *pid != std::process::id()) {
         for inode in sockets(pid).intersection(inodes) {
             found.entry(*inode).or_default().push(pid);
         }

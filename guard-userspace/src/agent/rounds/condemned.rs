@@ -9,16 +9,23 @@ use crate::policy::condemned::overdue;
 use guard_common::abi::Control;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
-/// Ends those of one target.
-pub fn sweep(held: &Held, asker: &Asker) {
+/// Ends those of one target, in its cgroup or, where `everywhere`, wherever they went from there. Says
+/// whether there are any, overdue or not.
+pub fn sweep(held: &Held, everywhere: bool, asker: &Asker) -> bool {
     if !asker.ask(Control::Condemned, held.slot, 0) {
-        return;
+        return false;
     }
-    for pid in tree::all_pids(&held.dir) {
+    let pids = if everywhere {
+        process::all_pids().collect()
+    } else {
+        tree::all_pids(&held.dir)
+    };
+    for pid in pids {
         if asker.ask(Control::Condemned, held.slot, u64::from(pid)) {
             end(held.slot, pid, asker);
         }
     }
+    true
 }
 
 /// Ends one that is overdue. The pid may be another's at any moment: first the process is held, and

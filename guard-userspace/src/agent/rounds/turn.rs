@@ -16,9 +16,16 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
-/// Between two rounds: how soon a target that came near its limits by settling there is found, and a
-/// condemned process that is overdue.
+/// Between two rounds while something is marked or condemned: how soon a condemned process that is
+/// overdue is found, or a guardian that has ended.
 const ROUND: Duration = Duration::from_millis(100);
+
+/// The same while nothing is: the kernel side wakes this thread when a target comes near its limits or
+/// is refused a spawn. What comes near without a spawn (a cap lowered) is found so.
+const QUIET: Duration = Duration::from_secs(1);
+
+/// Between two looks for condemned processes in all cgroups of the host: they may have gone there.
+const EVERYWHERE: Duration = Duration::from_secs(1);
 
 /// Between two looks at which mounts there are, while some are marked: an exec from a mount made
 /// since then can only be killed.
@@ -51,6 +58,10 @@ pub struct Turns {
     hurried: Pace,
     /// Looks for condemned processes that are overdue.
     sweeps: Pace,
+    /// Those of them that looked everywhere.
+    wide: Pace,
+    /// There may be some.
+    condemned: bool,
     /// Since when the mounts are being looked for.
     late: Option<Instant>,
     /// A target spawns near its limits.
@@ -74,6 +85,8 @@ impl Turns {
             looks: Pace::new(),
             hurried: Pace::new(),
             sweeps: Pace::new(),
+            wide: Pace::new(),
+            condemned: false,
             late: None,
             spawning: false,
             later: None,
@@ -109,7 +122,8 @@ impl Turns {
 
     /// When to go round again unasked.
     fn next(&self) -> Instant {
-        let round = Instant::now() + ROUND;
+        let is_quiet = self.covered.is_empty() && !self.condemned;
+        let round = Instant::now() + if is_quiet { QUIET } else { ROUND };
         if self.spawning {
             round.min(self.hurried.due(SPAWNING))
         } else {
@@ -119,11 +133,17 @@ impl Turns {
 
     fn sweep(&mut self) {
         let now = Instant::now();
-        if now >= self.sweeps.due(ROUND) {
-            for held in &self.held {
-                condemned::sweep(held, &self.asker);
-            }
-            self.sweeps.done(now);
+        if now < self.sweeps.due(ROUND) {
+            return;
+        }
+        let everywhere = now >= self.wide.due(EVERYWHERE);
+        self.condemned = false;
+        for held in &self.held {
+            self.condemned |= condemned::sweep(held, everywhere, &self.asker);
+        }
+        self.sweeps.done(now);
+        if everywhere {
+            self.wide.done(now);
         }
     }
 
@@ -134,6 +154,7 @@ impl Turns {
                     .retain(|slot, _| held.iter().any(|held| held.slot == *slot));
                 self.held = held;
             }
+            Order::Look => self.condemned = true,
             Order::Near(slot) => {
                 self.near
                     .entry(slot)
