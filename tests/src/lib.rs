@@ -5,6 +5,7 @@
 
 pub mod agent;
 pub mod apart;
+pub mod bench;
 pub mod cgroup;
 pub mod check;
 pub mod docker;

@@ -3,8 +3,6 @@
 //! A wrong mark stops every exec of this machine. So nothing is marked here but in mount namespaces
 //! that the tests make (`Apart` refuses the host's), and a held question is answered after 4 s.
 
-#[path = "deny/cost.rs"]
-mod cost;
 #[path = "deny/docket.rs"]
 mod docket;
 #[path = "deny/hangs.rs"]
@@ -24,7 +22,7 @@ use guard_userspace::kernel::deny::Refusal;
 use guard_userspace::kernel::deny::probe::probe;
 
 fn main() -> ExitCode {
-    if let Some(code) = hangs::as_agent().or_else(cost::as_spawner) {
+    if let Some(code) = hangs::as_agent() {
         return code;
     }
     run(vec![
@@ -94,7 +92,6 @@ fn main() -> ExitCode {
             "a_thread_without_any_descriptor_lets_go",
             hangs::not_one_descriptor,
         ),
-        trial("what_it_costs", cost::printed),
     ])
 }
 

@@ -2,6 +2,7 @@
 
 mod agent;
 mod apt;
+mod bench;
 mod bpf;
 mod doctor;
 mod lines;
@@ -51,6 +52,11 @@ enum Command {
         after_help = "Examples:\n  cargo xtask doctor\n  cargo xtask build && cargo xtask doctor"
     )]
     Doctor,
+    /// Measure what the guard costs here, beside its budgets, in several rounds.
+    #[command(
+        after_help = "Examples:\n  cargo xtask bench\n  cargo xtask bench execs --rounds 3 --json"
+    )]
+    Bench(bench::Options),
     /// Run one command on a kernel of Debian's, in a virtual machine.
     #[command(
         after_help = "Examples:\n  cargo xtask vm -- metamcp-guard run --demo\n  cargo xtask vm --kernel 6.12 --lsm lockdown,yama -- cat /sys/kernel/security/lsm"
@@ -77,6 +83,7 @@ fn dispatch(command: Command) -> Result<ExitCode> {
         }
         Command::Run(options) => run::run(options)?,
         Command::Test(options) => return test::run(&options),
+        Command::Bench(options) => return bench::run(&options),
         Command::Doctor => return doctor::run(),
         Command::Lint => return checked(lint::run),
         Command::Tidy => return checked(tidy::run),

@@ -48,6 +48,7 @@ impl Guard {
                 why: self.gate.why.clone(),
                 errno: self.gate.errno.map(|errno| errno.name().to_owned()),
                 marked_mounts: covering.mounts,
+                answers: covering.answers,
             },
             lost_events: named(&self.lost),
             programs: self.kernel.program_stats(),

@@ -16,6 +16,7 @@ use crate::kernel::canary::Ask;
 use crate::kernel::control::Asker;
 use crate::kernel::deny::Refusal;
 use crate::kernel::reader::Wake;
+use crate::model::status::AnswersStatus;
 use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -71,6 +72,8 @@ pub struct Covering {
     /// Execs so far that were not answered as they should have been: the queue was full, or the kernel
     /// did not take the answer, or could not put the question.
     pub unanswered: u64,
+    /// Those that were, by the threads that answer now.
+    pub answers: AnswersStatus,
 }
 
 /// Where a wake-up goes; made before the thread is there.

@@ -46,6 +46,25 @@ pub struct GateStatus {
     /// Mounts on which execs are asked about now (`deny`, near the limits).
     #[serde(default)]
     pub marked_mounts: usize,
+    /// Execs that waited for an answer (`deny`), since the thread that answers was started.
+    #[serde(default)]
+    pub answers: AnswersStatus,
+}
+
+/// How long execs waited from being read to being answered. The quantiles are upper bounds, known
+/// within a factor of two.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AnswersStatus {
+    /// Questions: an exec asks for the file, its interpreter and its loader.
+    pub asked: u64,
+    /// Of them, those that were denied.
+    pub denied: u64,
+    /// Half of them took no longer, in ns.
+    pub p50_ns: u64,
+    /// Of a hundred, one took longer, in ns.
+    pub p99_ns: u64,
+    /// The longest, in ns.
+    pub longest_ns: u64,
 }
 
 /// A kernel-side program's share of the machine.

@@ -5,6 +5,7 @@ use crate::guardian::Guardian;
 use crate::kernel::be_fifo;
 use crate::kernel::control::Asker;
 use crate::kernel::deny::{Covered, Deny, DenyError, Judge, Refusal, Verdict, Wanted};
+use crate::model::status::AnswersStatus;
 use guard_common::abi::Control;
 use std::fs;
 use std::io;
@@ -85,6 +86,18 @@ impl Post {
         tracing::warn!("the guardian has ended; another one begins");
         self.guardian = watched(&self.deny, cgroup)?;
         Ok(())
+    }
+
+    /// Those that were answered, and how soon, by the thread that answers now.
+    pub fn answers(&self) -> AnswersStatus {
+        let counts = self.deny.counts();
+        AnswersStatus {
+            asked: counts.asked,
+            denied: counts.denied,
+            p50_ns: counts.per_mille(500),
+            p99_ns: counts.per_mille(990),
+            longest_ns: counts.longest_ns,
+        }
     }
 
     /// Execs so far that were not answered as they should have been.

@@ -113,7 +113,10 @@ impl Turns {
             }
             self.mark();
             self.sweep();
-            self.now.unanswered = self.post.as_ref().map_or(0, Post::unanswered);
+            if let Some(post) = &self.post {
+                self.now.unanswered = post.unanswered();
+                self.now.answers = post.answers();
+            }
             if *self.say.borrow() != self.now {
                 self.say.send_replace(self.now.clone());
             }

@@ -1,0 +1,78 @@
+//! What the guard costs on this machine: `cargo xtask bench` runs it.
+//!
+//! Whatever is compared is measured in the same rounds, one after the other, so that what else the
+//! machine does falls on both. Each figure is the median of its rounds, with the lowest and highest.
+
+#[path = "kernel/execs.rs"]
+mod execs;
+
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, ensure};
+use guard_tests::bench::Table;
+
+const USAGE: &str = "usage: kernel [--rounds N] [--json] [PART…]";
+
+/// A part of it, which takes one round's figures.
+type Part = fn(&mut Table) -> Result<()>;
+
+/// All parts, by the names that the command line has for them.
+const PARTS: &[(&str, &str, Part)] = &[(
+    "execs",
+    "Execs in mode deny: far from the limits, near them, and denied",
+    execs::round,
+)];
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bench: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<()> {
+    let (mut rounds, mut json, mut wanted) = (5, false, Vec::new());
+    let mut words = std::env::args().skip(1);
+    while let Some(word) = words.next() {
+        match word.as_str() {
+            // Cargo's own word to each bench.
+            "--bench" => {}
+            "--json" => json = true,
+            "--rounds" => rounds = words.next().and_then(|n| n.parse().ok()).context(USAGE)?,
+            name => wanted.push(name.to_owned()),
+        }
+    }
+    let known = |name: &String| PARTS.iter().any(|(known, ..)| known == name);
+    if let Some(unknown) = wanted.iter().find(|name| !known(name)) {
+        let names: Vec<_> = PARTS.iter().map(|(name, ..)| *name).collect();
+        anyhow::bail!(
+            "no part is called {unknown}; there are: {}",
+            names.join(", ")
+        );
+    }
+    ensure!(rounds > 0, "{USAGE}");
+    let mut all = serde_json::Map::new();
+    for (name, about, round) in PARTS {
+        if !wanted.is_empty() && !wanted.iter().any(|word| word == name) {
+            continue;
+        }
+        let mut table = Table::default();
+        for number in 1..=rounds {
+            eprintln!("bench: {name}, round {number} of {rounds}");
+            round(&mut table).with_context(|| format!("{name}, round {number}"))?;
+        }
+        if json {
+            all.insert((*name).to_owned(), table.json());
+        } else {
+            println!("\n{about}\n(median of {rounds} rounds, lowest to highest)\n");
+            table.lines().iter().for_each(|line| println!("  {line}"));
+        }
+    }
+    if json {
+        println!("{}", serde_json::Value::Object(all));
+    }
+    Ok(())
+}

@@ -1,0 +1,7 @@
+//! Figures: what was measured in several rounds, and the table that shows it beside its budget.
+
+mod table;
+mod times;
+
+pub use table::{Row, Table};
+pub use times::{Once, Times, times};
