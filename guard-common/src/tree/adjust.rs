@@ -92,12 +92,11 @@ impl<W: Word, T: Table> Gate<'_, W, T> {
     #[inline(always)]
     pub fn set_spine<P: Word>(&self, place: &P, role: Role) -> Became {
         let was = Place(place.load());
-        let of_spine = matches!(was.role(), Role::Wrapper | Role::Gateway) && was.tree() == 0;
-        let to_spine = matches!(role, Role::Wrapper | Role::Gateway);
-        if !of_spine || !to_spine || was.has_left() {
+        let is = Place::new(role, 0);
+        if !was.is_spine() || !is.is_spine() || was.has_left() {
             return Became::No;
         }
-        if place.compare_exchange(was.0, Place::new(role, 0).0) == was.0 {
+        if place.compare_exchange(was.0, is.0) == was.0 {
             Became::Yes(0)
         } else {
             Became::No

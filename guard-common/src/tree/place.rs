@@ -80,6 +80,14 @@ impl Place {
         self.0 & MAX_ID
     }
 
+    /// Whether the process is of the spine: a wrapper or gateway in no account. (A root that became a
+    /// gateway is in its old one.)
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_spine(self) -> bool {
+        matches!(self.role(), Role::Wrapper | Role::Gateway) && self.tree() == 0
+    }
+
     /// Whether the process has ended or gone outside.
     #[inline(always)]
     #[must_use]

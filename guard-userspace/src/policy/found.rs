@@ -145,7 +145,7 @@ impl Scene<'_> {
         };
         match (*self.due.get(&pid)?, place.role()) {
             (_, Role::Nobody) => None,
-            (Due::Spine(role), Role::Wrapper | Role::Gateway) if place.tree() == 0 => {
+            (Due::Spine(role), _) if place.is_spine() => {
                 let program = found.argv.join(" ");
                 (role != place.role()).then_some(Action::Role {
                     process,

@@ -27,9 +27,7 @@ pub fn decide(state: &TargetState, config: &TargetConfig) -> Judgement {
         let pid = relative.key.pid;
         let mut found = None;
         let action = match relative.place.role() {
-            Role::Wrapper | Role::Gateway if relative.place.tree() == 0 => {
-                spine(state, config, relative)
-            }
+            _ if relative.place.is_spine() => spine(state, config, relative),
             Role::Member if relative.birth == Birth::Root && !relative.argv.is_empty() => {
                 if role::is_protected(&relative.argv, &config.protect) {
                     Some(protect(relative))

@@ -26,6 +26,17 @@ pub struct Trees {
     fresh: bool,
 }
 
+/// What a family's trees take together.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Holding {
+    /// Their processes.
+    pub processes: u64,
+    /// Their slots: processes, and what is reserved for more.
+    pub slots: u64,
+    /// The roots' pids, the oldest first: one for each tree.
+    pub roots: Vec<u32>,
+}
+
 impl Trees {
     /// All trees, gateways' remains and guests' entries.
     #[must_use]
@@ -57,6 +68,21 @@ impl Trees {
             let family = root.and_then(|root| root.family.as_deref());
             (tree, family.unwrap_or(UNKNOWN))
         })
+    }
+
+    /// What each family holds.
+    #[must_use]
+    pub fn holdings<'a>(&'a self, kin: &'a Kin) -> BTreeMap<&'a str, Holding> {
+        let mut trees: Vec<_> = self.with_families(kin).collect();
+        trees.sort_unstable_by_key(|(tree, _)| tree.born_ns);
+        let mut all: BTreeMap<&str, Holding> = BTreeMap::new();
+        for (tree, family) in trees {
+            let holding = all.entry(family).or_default();
+            holding.processes += tree.used;
+            holding.slots += tree.used.max(tree.reserved);
+            holding.roots.push(tree.root);
+        }
+        all
     }
 
     /// How large a family's trees become.

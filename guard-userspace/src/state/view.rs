@@ -51,15 +51,11 @@ impl TargetState {
     /// where no family is known.
     #[must_use]
     pub fn holders(&self) -> String {
-        let mut families: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
-        let known = |(_, family): &(_, &str)| *family != UNKNOWN;
-        for (tree, family) in self.trees.with_families(&self.kin).filter(known) {
-            let (trees, slots) = families.entry(family).or_default();
-            *trees += 1;
-            *slots += tree.used.max(tree.reserved);
-        }
-        let most = families.into_iter().max_by_key(|(_, (_, slots))| *slots);
-        most.map_or_else(String::new, |(family, (trees, slots))| {
+        let families = self.trees.holdings(&self.kin).into_iter();
+        let known = families.filter(|(family, _)| *family != UNKNOWN);
+        let most = known.max_by_key(|(_, holding)| holding.slots);
+        most.map_or_else(String::new, |(family, holding)| {
+            let (slots, trees) = (holding.slots, holding.roots.len());
             format!("{slots} slots are held by {trees} trees of {family}")
         })
     }

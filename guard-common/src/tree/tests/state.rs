@@ -102,9 +102,7 @@ impl State {
 
     /// What `committed` is to be at rest: the spine and the trees.
     pub fn owed(&self) -> u64 {
-        let spine = self.alive().filter(|place| {
-            place.tree() == 0 && matches!(place.role(), Role::Wrapper | Role::Gateway)
-        });
+        let spine = self.alive().filter(|place| place.is_spine());
         let trees = self.trees().map(|(_, account)| account.committed());
         spine.count() as u64 + trees.sum::<u64>()
     }

@@ -5,7 +5,7 @@ use crate::agent::clock;
 use crate::evidence::{process, tree};
 use crate::model::kin::{Found, Survey};
 use crate::model::{InputKind, ProcessKey, Stamp, TargetId};
-use guard_common::tree::{Place, Role};
+use guard_common::tree::Place;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -43,9 +43,7 @@ impl Guard {
     /// The oldest process of the spine: the init, once the runtime's own stages have ended.
     fn first_of_spine(&self, id: TargetId) -> Option<u32> {
         let kin = self.engine.target(id)?.state.kin();
-        let spine = kin.all().filter(|one| {
-            matches!(one.place.role(), Role::Wrapper | Role::Gateway) && one.place.tree() == 0
-        });
+        let spine = kin.all().filter(|one| one.place.is_spine());
         spine.min_by_key(|one| one.born_ns).map(|one| one.key.pid)
     }
 

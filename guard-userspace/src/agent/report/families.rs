@@ -3,7 +3,6 @@
 use crate::model::status::{FamilyStatus, GatewayStatus};
 use crate::state::TargetState;
 use guard_common::tree::Role;
-use std::collections::BTreeMap;
 
 /// The target's gateways.
 pub fn gateways(state: &TargetState) -> Vec<GatewayStatus> {
@@ -26,21 +25,14 @@ pub fn unused(state: &TargetState) -> u64 {
 
 /// The target's families, those that hold most slots first.
 pub fn of(state: &TargetState) -> Vec<FamilyStatus> {
-    let mut trees: Vec<_> = state.trees().with_families(state.kin()).collect();
-    trees.sort_unstable_by_key(|(tree, _)| tree.born_ns);
-    let mut all: BTreeMap<&str, FamilyStatus> = BTreeMap::new();
-    for (tree, family) in trees {
-        let status = all.entry(family).or_default();
-        status.trees += 1;
-        status.processes += tree.used;
-        status.slots += tree.used.max(tree.reserved);
-        status.roots.push(tree.root);
-    }
+    let all = state.trees().holdings(state.kin()).into_iter();
     let mut families: Vec<FamilyStatus> = all
-        .into_iter()
-        .map(|(name, status)| FamilyStatus {
+        .map(|(name, holding)| FamilyStatus {
             name: name.to_owned(),
-            ..status
+            trees: u64::try_from(holding.roots.len()).unwrap_or(u64::MAX),
+            processes: holding.processes,
+            slots: holding.slots,
+            roots: holding.roots,
         })
         .collect();
     families.sort_by_key(|family| core::cmp::Reverse(family.slots));
