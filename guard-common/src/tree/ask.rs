@@ -36,11 +36,16 @@ impl<W: Word, T: Table> Gate<'_, W, T> {
             return Err(Refusal::Left);
         }
         let tree = now.tree();
-        if now.role() == Role::Member
-            && let Some(word) = self.table.find(tree)
-            && join(&word, tree, spare) == Ok(true)
-        {
-            return Ok(grant(Role::Member, tree, 0));
+        if now.role() == Role::Member {
+            if let Some(word) = self.table.find(tree)
+                && join(&word, tree, spare) == Ok(true)
+            {
+                return Ok(grant(Role::Member, tree, 0));
+            }
+            // It may have gone outside since then, and its account with it.
+            if Place(parent.load()).has_left() {
+                return Err(Refusal::Left);
+            }
         }
         // The account was gone, and the process is still here: moved.
         Err(if met == Refusal::Left {

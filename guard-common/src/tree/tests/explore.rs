@@ -4,7 +4,7 @@ extern crate std;
 
 use super::machine::{Fixed, Run};
 use super::op::{End, Op};
-use super::state::{Fate, State};
+use super::state::{Fate, Pid, State};
 use crate::bucket::Shape;
 use crate::tree::place::{Place, Role};
 use crate::tree::{Refusal, Terms};
@@ -38,6 +38,16 @@ pub struct Scene {
 }
 
 impl Scene {
+    /// Whether the agent moves this process anywhere in it.
+    fn moves(&self, pid: Pid) -> bool {
+        let all = self.scripts.iter().flatten();
+        let mut moved = all.filter_map(|op| match op {
+            Op::Move(moved, _) | Op::Follow(moved, _) => Some(*moved),
+            _ => None,
+        });
+        moved.any(|moved| moved == pid)
+    }
+
     /// Room for accounts, cap, reserve, slots of a root; a bucket that is full.
     pub fn new(accounts: usize, cap: u64, reserve: u64, tree: u64) -> Self {
         Self {
@@ -173,10 +183,10 @@ impl Moment {
             return Err(format!("{op:?} does not end"));
         }
         if let Some(end) = step.end {
-            let full = at.full.take() == Some((true, true));
+            let looked = at.full.take();
             at.next += 1;
             at.log.clear();
-            self.ended(op, end, full)?;
+            self.ended(scene, op, end, looked)?;
         }
         self.state.check_now()?;
         Ok(step.end)
@@ -191,15 +201,25 @@ impl Moment {
     }
 
     /// What must be true when an operation ends.
-    fn ended(&mut self, op: Op, end: End, full: bool) -> Result<(), String> {
+    fn ended(
+        &mut self,
+        scene: &Scene,
+        op: Op,
+        end: End,
+        looked: Option<(bool, bool)>,
+    ) -> Result<(), String> {
         let (Op::Fork { parent, child, .. }, End::Refused(met)) = (op, end) else {
             return Ok(());
         };
         self.state.fates[child] = Fate::Never;
-        let role = Place(self.state.places[parent]).role();
+        let place = Place(self.state.places[parent]);
+        // Who went, or was moved while its fork asked, may have found no account to look at.
+        let full = looked.map_or(place.has_left() || scene.moves(parent), |both| {
+            both == (true, true)
+        });
         let limit = matches!(met, Refusal::Slots | Refusal::Tokens);
         self.state.refused += u64::from(met != Refusal::Left);
-        if role == Role::Member && limit && !full {
+        if place.role() == Role::Member && limit && !full {
             return Err(format!("half a tree: {parent} had a spare slot"));
         }
         Ok(())
