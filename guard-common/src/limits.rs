@@ -17,6 +17,9 @@ pub enum GateMode {
     /// As `Kill` in the kernel; the agent denies a condemned child's exec before it comes to that
     /// (fanotify).
     Deny = 3,
+    /// As `Lsm`, by programs that modify the return of `security_task_alloc` (fmod_ret): where the
+    /// kernel's `lsm=` list lacks bpf.
+    FmodRet = 4,
 }
 
 impl GateMode {
@@ -28,6 +31,7 @@ impl GateMode {
             1 => Some(Self::Kill),
             2 => Some(Self::Lsm),
             3 => Some(Self::Deny),
+            4 => Some(Self::FmodRet),
             _ => None,
         }
     }
@@ -40,6 +44,7 @@ impl GateMode {
             Self::Kill => "kill",
             Self::Lsm => "lsm",
             Self::Deny => "deny",
+            Self::FmodRet => "fmod_ret",
         }
     }
 }

@@ -11,6 +11,7 @@
 #![no_main]
 #![feature(asm_experimental_arch)]
 
+mod alloc;
 mod atomic;
 mod away;
 mod deny;

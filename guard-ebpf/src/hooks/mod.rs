@@ -4,5 +4,6 @@ mod cgroup;
 mod control;
 mod exec;
 mod exit;
+mod fmod_ret;
 mod fork;
 mod lsm;

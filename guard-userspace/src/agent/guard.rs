@@ -101,7 +101,10 @@ impl Guard {
             }
             Mode::Observe => (Ladder::none(), "observe: nothing is refused"),
         };
-        kernel.forget_types();
+        if ladder.rung() != GateMode::Lsm {
+            // Else the canary may still say that another rung is to be attached.
+            kernel.forget_types();
+        }
         let rounds = Rounds::start(mailbox, kernel.asker()?, &v2_mount)?;
         let gate = Gate {
             mode: GateMode::Observe,

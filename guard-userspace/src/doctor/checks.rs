@@ -254,11 +254,12 @@ fn lsm(facts: &Facts) -> Check {
             );
             let said = match facts.deny {
                 Ok(_) => {
-                    "not in the list: no fork can be refused; mode deny refuses the exec instead"
+                    "not in the list: mode fmod_ret where the kernel takes it, else mode deny, which \
+                     refuses the exec instead of the fork"
                 }
                 Err(_) => {
-                    "not in the list: mode kill, where a process over the limit dies at its first \
-                     program and its spawner sees a crash"
+                    "not in the list: mode fmod_ret where the kernel takes it, else mode kill, where a \
+                     process over the limit dies at its first program and its spawner sees a crash"
                 }
             };
             Check::warn("BPF LSM", said, fix)

@@ -1,5 +1,5 @@
-//! The ladder of modes: `lsm`, `deny`, `kill`. The best rung that the canary proves is in force.
-//! (`fmod_ret` comes between the first two later.)
+//! The ladder of modes: `lsm`, `fmod_ret`, `deny`, `kill`. The best rung that the canary proves is in
+//! force.
 
 use super::canary::Seen;
 use super::deny::Refusal;
@@ -19,6 +19,8 @@ const UNWANTED: &str = "no target has it in its modes";
 pub struct Wanted {
     /// Some may be held by `lsm`; without one no fork on this host need pay for it.
     pub lsm: bool,
+    /// Some may be held by `fmod_ret`.
+    pub fmod_ret: bool,
     /// Some may be held by `deny`, and the most that a denied exec may say to any of them.
     pub deny: Option<DenyErrno>,
 }
@@ -57,9 +59,9 @@ impl Ladder {
     pub fn begin(kernel: &mut Kernel, wanted: Wanted) -> Self {
         let mut ladder = Self::at(GateMode::Lsm, wanted);
         if !wanted.lsm {
-            ladder.down(UNWANTED);
+            ladder.down(UNWANTED, Some(kernel));
         } else if let Err(error) = kernel.attach_lsm() {
-            ladder.down(&refusal(&error));
+            ladder.down(&refusal(&error), Some(kernel));
         }
         ladder
     }
@@ -69,6 +71,7 @@ impl Ladder {
     pub const fn none() -> Self {
         let wanted = Wanted {
             lsm: false,
+            fmod_ret: false,
             deny: None,
         };
         Self::at(GateMode::Observe, wanted)
@@ -100,7 +103,7 @@ impl Ladder {
     #[must_use]
     pub fn errno(&self) -> Option<SpawnErrno> {
         match self.rung {
-            GateMode::Lsm => Some(SpawnErrno::Eagain),
+            GateMode::Lsm | GateMode::FmodRet => Some(SpawnErrno::Eagain),
             GateMode::Deny => self.denies_with().map(|refusal| match refusal {
                 Refusal::Eagain => SpawnErrno::Eagain,
                 Refusal::Eperm => SpawnErrno::Eperm,
@@ -109,18 +112,41 @@ impl Ladder {
         }
     }
 
-    /// Leaves the rung for the next one that this kernel has the means for.
-    pub fn down(&mut self, why: &str) {
-        self.why_not
-            .push(format!("not {}: {why}", self.rung.name()));
-        if self.rung != GateMode::Lsm {
-            self.rung = GateMode::Kill;
-            return;
+    /// Leaves the rung for the next one that this kernel has the means for. Without a `kernel` nothing
+    /// can be attached to it.
+    pub fn down(&mut self, why: &str, mut kernel: Option<&mut Kernel>) {
+        let mut why = why.to_owned();
+        loop {
+            self.why_not
+                .push(format!("not {}: {why}", self.rung.name()));
+            self.rung = match self.rung {
+                GateMode::Lsm => GateMode::FmodRet,
+                GateMode::FmodRet => GateMode::Deny,
+                GateMode::Deny | GateMode::Kill | GateMode::Observe => GateMode::Kill,
+            };
+            match self.take(kernel.as_deref_mut()) {
+                Ok(()) => return,
+                Err(lack) => why = lack,
+            }
         }
-        self.rung = GateMode::Deny;
-        match can_deny(self.wanted.deny) {
-            Ok(refusal) => self.refusal = Some(refusal),
-            Err(why) => self.down(&why),
+    }
+
+    /// Takes what the rung needs.
+    fn take(&mut self, kernel: Option<&mut Kernel>) -> Result<(), String> {
+        match self.rung {
+            GateMode::FmodRet if self.wanted.fmod_ret => {
+                match kernel.map(Kernel::attach_fmod_ret) {
+                    Some(Err(error)) => Err(refusal(&error)),
+                    Some(Ok(())) => Ok(()),
+                    None => Err("it is attached at the start alone".to_owned()),
+                }
+            }
+            GateMode::FmodRet => Err(UNWANTED.to_owned()),
+            GateMode::Deny => {
+                self.refusal = Some(can_deny(self.wanted.deny)?);
+                Ok(())
+            }
+            GateMode::Lsm | GateMode::Kill | GateMode::Observe => Ok(()),
         }
     }
 
@@ -128,16 +154,19 @@ impl Ladder {
     pub fn heard(&mut self, seen: &Seen, kernel: &mut Kernel) -> Proof {
         let proof = self.weigh(seen);
         if proof == Proof::Next {
-            let seen = in_words(seen);
-            if self.rung == GateMode::Lsm {
-                kernel.detach_lsm();
-                self.down(&format!(
-                    "its programs load and attach, but the canary {seen}: is bpf in the kernel's \
-                     lsm= list (/sys/kernel/security/lsm)?"
-                ));
-            } else {
-                self.down(&format!("the canary {seen}"));
+            let mut why = format!("the canary {}", in_words(seen));
+            match self.rung {
+                GateMode::Lsm => {
+                    kernel.detach_lsm();
+                    why = format!(
+                        "its programs load and attach, but {why}: is bpf in the kernel's lsm= list \
+                         (/sys/kernel/security/lsm)?"
+                    );
+                }
+                GateMode::FmodRet => kernel.detach_fmod_ret(),
+                GateMode::Deny | GateMode::Kill | GateMode::Observe => {}
             }
+            self.down(&why, Some(kernel));
         }
         proof
     }
@@ -167,7 +196,7 @@ impl Ladder {
             why: format!("{why}{beside}"),
         };
         match (self.rung, self.errno(), seen) {
-            (GateMode::Lsm, _, Seen::Refused(EAGAIN)) => {
+            (GateMode::Lsm | GateMode::FmodRet, _, Seen::Refused(EAGAIN)) => {
                 stays(true, "the canary's fork failed with EAGAIN")
             }
             (GateMode::Deny, Some(SpawnErrno::Eagain), Seen::Refused(EAGAIN)) => {
@@ -181,7 +210,7 @@ impl Ladder {
                 "the canary's child died by SIGKILL before it could speak",
             ),
             (_, _, Seen::Untried(why)) => stays(false, &format!("it could not be tried: {why}")),
-            (GateMode::Lsm | GateMode::Deny, _, _) => Proof::Next,
+            (GateMode::Lsm | GateMode::FmodRet | GateMode::Deny, _, _) => Proof::Next,
             (_, _, other) => stays(false, &format!("the canary {}", in_words(other))),
         }
     }
@@ -207,7 +236,7 @@ fn refusal(error: &LoadError) -> String {
         LoadError::Program {
             source: ProgramError::LoadError { io_error, .. },
             ..
-        } => format!("the kernel takes no LSM program: {io_error}"),
+        } => format!("the kernel takes no such program: {io_error}"),
         other => other.to_string(),
     }
 }
@@ -234,6 +263,7 @@ mod tests {
     fn ladder(rung: GateMode, refusal: Option<Refusal>) -> Ladder {
         let wanted = Wanted {
             lsm: true,
+            fmod_ret: false,
             deny: None,
         };
         Ladder {
@@ -247,6 +277,7 @@ mod tests {
         let lsm = ladder(GateMode::Lsm, None);
         let again = ladder(GateMode::Deny, Some(Refusal::Eagain));
         let perm = ladder(GateMode::Deny, Some(Refusal::Eperm));
+        let modified = ladder(GateMode::FmodRet, None);
         let kill = ladder(GateMode::Kill, Some(Refusal::Eperm));
         let proved = |ladder: &Ladder, seen| match ladder.judge(&seen) {
             Proof::Stays { proved, .. } => Some(proved),
@@ -259,6 +290,8 @@ mod tests {
             (&lsm, Seen::Killed, None),
             (&lsm, Seen::Ran, None),
             (&lsm, untried(), Some(false)),
+            (&modified, Seen::Refused(EAGAIN), Some(true)),
+            (&modified, Seen::Ran, None),
             (&again, Seen::Refused(EAGAIN), Some(true)),
             (&again, Seen::Refused(EPERM), None),
             (&again, Seen::Killed, None),
@@ -296,12 +329,13 @@ mod tests {
     #[test]
     fn it_says_why_there_is_no_better_rung() {
         let mut kill = ladder(GateMode::Lsm, None);
-        kill.down("the kernel said no");
+        kill.down("the kernel said no", None);
         assert_eq!((kill.rung(), kill.errno()), (GateMode::Kill, None));
         let Proof::Stays { why, .. } = kill.judge(&Seen::Killed) else {
             panic!("it stays");
         };
-        let said = "(not lsm: the kernel said no; not deny: no target has it in its modes)";
+        let said = "(not lsm: the kernel said no; not fmod_ret: no target has it in its modes; not \
+                    deny: no target has it in its modes)";
         assert!(why.ends_with(said), "{why}");
     }
 }

@@ -1,14 +1,16 @@
 //! Loads the kernel side and attaches it. It ends with the agent: nothing is pinned.
 
 use super::btf::{Btf as Types, Damaged};
+use super::fmod_ret::{Attached, ModifyError, Parts};
 use super::layout::{self, LayoutError};
 use super::offsets::{self, OffsetError};
 use super::tables::{TableError, Tables};
 use super::tracefs::{self, TracefsError};
 use aya::maps::{MapData, RingBuf};
-use aya::programs::{BtfTracePoint, Lsm, ProgramError, RawTracePoint, TracePoint};
+use aya::programs::{BtfTracePoint, FEntry, Lsm, ProgramError, RawTracePoint, TracePoint};
 use aya::{Btf, Ebpf, EbpfError, EbpfLoader, Endianness};
 use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
 
 /// The kernel side, as the build script took it.
 pub static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/guard-ebpf.o"));
@@ -29,6 +31,9 @@ const CGROUP_EVENTS: [&str; 3] = ["cgroup_rmdir", "cgroup_attach_task", "cgroup_
 
 /// The gate before the fork. What gives back comes first.
 const LSM: [&str; 2] = ["task_free", "task_alloc"];
+
+/// What gives back where the gate is programs that modify a return, and the function it follows.
+const AFTER: (&str, &str) = ("after_task_alloc", "security_task_free");
 
 /// Why the kernel side does not run.
 #[derive(Debug, thiserror::Error)]
@@ -59,6 +64,9 @@ pub enum LoadError {
         "the BPF object has no program {0}; build agent and object together: cargo xtask build"
     )]
     Missing(&'static str),
+    /// The return of the function that makes a task cannot be modified.
+    #[error(transparent)]
+    Modify(#[from] ModifyError),
     /// A program does not load or attach.
     #[error(
         "the kernel does not take the program {name}: {source}{}",
@@ -94,7 +102,9 @@ fn hint(error: &ProgramError) -> &'static str {
 pub struct Kernel {
     ebpf: Ebpf,
     /// The kernel's types, 10 MB of memory, until all is attached that needs them.
-    types: Option<Btf>,
+    types: Option<(Btf, Parts)>,
+    /// The programs that modify a return.
+    modified: Option<Attached>,
     /// Its maps.
     pub tables: Tables,
 }
@@ -120,14 +130,16 @@ impl Kernel {
         }
         let mut ebpf = loader.load(OBJECT)?;
         super::log::follow(&mut ebpf);
+        let parts = Parts::of(&ebpf, &globals, level).map_err(ModifyError::from)?;
         let (tables, ring) = Tables::take(&mut ebpf)?;
         let mut kernel = Self {
             ebpf,
             types: None,
+            modified: None,
             tables,
         };
         kernel.attach(&types)?;
-        kernel.types = Some(types);
+        kernel.types = Some((types, parts));
         Ok((kernel, ring))
     }
 
@@ -154,7 +166,7 @@ impl Kernel {
     /// The kernel takes no LSM program; what was attached is detached again.
     pub fn attach_lsm(&mut self) -> Result<(), LoadError> {
         let Self { ebpf, types, .. } = self;
-        let types = types.as_ref().ok_or(LoadError::Forgotten)?;
+        let (types, _) = types.as_ref().ok_or(LoadError::Forgotten)?;
         let attached = LSM.into_iter().try_for_each(|name| {
             with::<Lsm>(ebpf, name, |program| {
                 program.load(name, types)?;
@@ -167,10 +179,48 @@ impl Kernel {
         attached
     }
 
-    /// Gives back the memory of what only loading needs.
+    /// Puts it in place by programs that modify the return of what makes a task; once, before
+    /// [`Self::forget_types`].
+    ///
+    /// # Errors
+    /// The kernel does not let it be modified; nothing is attached then.
+    pub fn attach_fmod_ret(&mut self) -> Result<(), LoadError> {
+        let Self {
+            ebpf,
+            types,
+            modified,
+            ..
+        } = self;
+        let (types, parts) = types.as_ref().ok_or(LoadError::Forgotten)?;
+        let (name, function) = AFTER;
+        // Where this is refused the other would be too, and takes longer to say so.
+        with::<FEntry>(ebpf, name, |program| {
+            program.load(function, types)?;
+            program.attach().map(drop)
+        })?;
+        match parts.attach(types) {
+            Ok(attached) => *modified = Some(attached),
+            Err(error) => {
+                self.detach_fmod_ret();
+                return Err(error.into());
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes them away.
+    pub fn detach_fmod_ret(&mut self) {
+        self.modified = None;
+        if let Err(error) = with::<FEntry>(&mut self.ebpf, AFTER.0, FEntry::unload) {
+            tracing::debug!(%error, "detaching");
+        }
+    }
+
+    /// Gives back the memory of what only attaching needs.
     pub fn forget_types(&mut self) {
-        self.types = None;
-        super::raw::trim_heap();
+        if self.types.take().is_some() {
+            super::raw::trim_heap();
+        }
     }
 
     /// Takes the gate before the fork away.
@@ -184,9 +234,14 @@ impl Kernel {
         }
     }
 
-    /// The programs.
-    pub(super) fn programs(&self) -> impl Iterator<Item = (&str, &aya::programs::Program)> {
-        self.ebpf.programs()
+    /// The programs that are loaded, each with its name.
+    pub(super) fn programs(&self) -> impl Iterator<Item = (&str, BorrowedFd<'_>)> {
+        let loaded = self.ebpf.programs().filter_map(|(name, program)| {
+            let fd = program.fd().ok()?;
+            Some((name, fd.as_fd()))
+        });
+        let modified = self.modified.iter().flat_map(Attached::programs);
+        loaded.chain(modified.map(|(name, fd)| (name, fd.as_fd())))
     }
 
     /// The program that the agent runs itself.

@@ -4,8 +4,12 @@
     reason = "bpf(2), sched_setscheduler(2) and malloc_trim(3) have no safe wrapper here"
 )]
 
+use aya_obj::generated::{
+    bpf_attach_type, bpf_attr, bpf_cmd, bpf_func_info, bpf_insn, bpf_prog_type,
+};
+use std::ffi::CStr;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 /// Makes the calling thread SCHED_FIFO, above all normal threads.
 ///
@@ -73,6 +77,126 @@ pub fn test_run(program: BorrowedFd<'_>, arguments: &[u64; 12]) -> io::Result<u3
         return Err(io::Error::last_os_error());
     }
     Ok(attr.returned)
+}
+
+/// A program that modifies a kernel function's return (`BPF_MODIFY_RETURN`).
+#[derive(Debug)]
+pub struct Modify<'a> {
+    /// The function's type in the kernel's own types.
+    pub hook: u32,
+    /// The program's name.
+    pub name: &'a str,
+    /// All of it, relocated.
+    pub instructions: &'a [bpf_insn],
+    /// The types of its object, as the kernel took them.
+    pub types: Option<BorrowedFd<'a>>,
+    /// Which of them its functions are.
+    pub functions: &'a [bpf_func_info],
+}
+
+/// Loads it (`BPF_PROG_LOAD`).
+///
+/// # Errors
+/// The kernel's.
+pub fn load_modify_return(program: &Modify<'_>) -> io::Result<OwnedFd> {
+    let instructions = program.instructions;
+    let mut attr = modify_return(
+        program.hook,
+        instructions.as_ptr() as u64,
+        instructions.len(),
+    );
+    // SAFETY: these are the attributes that `modify_return` set.
+    let load = unsafe { &mut attr.__bindgen_anon_3 };
+    // The last byte stays 0.
+    let room = load.prog_name.iter_mut().take(15);
+    for (to, from) in room.zip(program.name.bytes()) {
+        *to = from.cast_signed();
+    }
+    if let Some(types) = program.types {
+        load.prog_btf_fd = types.as_raw_fd().cast_unsigned();
+        load.func_info = program.functions.as_ptr() as u64;
+        load.func_info_cnt = count(program.functions.len());
+        load.func_info_rec_size = count(size_of::<bpf_func_info>());
+    }
+    // SAFETY: all that `attr` points to is borrowed by `program` and lives through the call.
+    unsafe { bpf(bpf_cmd::BPF_PROG_LOAD, &attr) }
+}
+
+/// Whether the kernel takes a program that modifies the return of a function (and changes nothing).
+///
+/// # Errors
+/// The kernel's.
+pub fn try_modify_return(hook: u32) -> io::Result<()> {
+    // `r0 = 0; exit`: BPF_ALU64 | BPF_MOV | BPF_K, and BPF_JMP | BPF_EXIT.
+    const NOTHING: [u64; 2] = [0xb7, 0x95];
+    let attr = modify_return(hook, NOTHING.as_ptr() as u64, NOTHING.len());
+    // SAFETY: the instructions are static.
+    unsafe { bpf(bpf_cmd::BPF_PROG_LOAD, &attr) }.map(drop)
+}
+
+fn modify_return(hook: u32, instructions: u64, len: usize) -> bpf_attr {
+    const LICENSE: &CStr = c"Dual MIT/GPL";
+    let mut attr = no_attributes();
+    // SAFETY: all of the union is zero, which its every part may be.
+    let load = unsafe { &mut attr.__bindgen_anon_3 };
+    load.prog_type = bpf_prog_type::BPF_PROG_TYPE_TRACING as u32;
+    load.expected_attach_type = bpf_attach_type::BPF_MODIFY_RETURN as u32;
+    load.attach_btf_id = hook;
+    load.insns = instructions;
+    load.insn_cnt = count(len);
+    load.license = LICENSE.as_ptr() as u64;
+    attr
+}
+
+fn count(n: usize) -> u32 {
+    u32::try_from(n).unwrap_or(u32::MAX)
+}
+
+/// As the kernel wants what is not used: 0.
+fn no_attributes() -> bpf_attr {
+    // SAFETY: it is numbers all through.
+    unsafe { std::mem::zeroed() }
+}
+
+/// Attaches a tracing program to the function that it was loaded for (`BPF_RAW_TRACEPOINT_OPEN`); it is
+/// detached when the descriptor is closed.
+///
+/// # Errors
+/// The kernel's.
+pub fn attach_tracing(program: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    let mut attr = no_attributes();
+    attr.raw_tracepoint.prog_fd = program.as_raw_fd().cast_unsigned();
+    // SAFETY: `attr` points to nothing; a name is for raw tracepoints.
+    unsafe { bpf(bpf_cmd::BPF_RAW_TRACEPOINT_OPEN, &attr) }
+}
+
+/// Gives the kernel an object's types (`BPF_BTF_LOAD`).
+///
+/// # Errors
+/// The kernel's.
+pub fn load_types(types: &[u8]) -> io::Result<OwnedFd> {
+    let mut attr = no_attributes();
+    // SAFETY: all of the union is zero, which its every part may be.
+    let load = unsafe { &mut attr.__bindgen_anon_7 };
+    load.btf = types.as_ptr() as u64;
+    load.btf_size = count(types.len());
+    // SAFETY: `types` lives through the call.
+    unsafe { bpf(bpf_cmd::BPF_BTF_LOAD, &attr) }
+}
+
+/// bpf(2), for commands that give a descriptor.
+///
+/// # Safety
+/// What `attr` points to must be valid for `command`.
+unsafe fn bpf(command: bpf_cmd, attr: &bpf_attr) -> io::Result<OwnedFd> {
+    let attr: *const bpf_attr = attr;
+    // SAFETY: the caller's; `attr` has the size that is passed.
+    let fd = unsafe { libc::syscall(libc::SYS_bpf, command as i64, attr, size_of::<bpf_attr>()) };
+    match i32::try_from(fd) {
+        // SAFETY: the kernel has just made this descriptor for us.
+        Ok(fd) if fd >= 0 => Ok(unsafe { OwnedFd::from_raw_fd(fd) }),
+        _ => Err(io::Error::last_os_error()),
+    }
 }
 
 /// Runs, their nanoseconds, and runs left out, of a program.

@@ -4,7 +4,7 @@ use super::Kernel;
 use super::raw;
 use crate::model::status::ProgramStatus;
 use aya::sys::{Stats, enable_stats};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 
 /// Has the kernel time its BPF programs until this is dropped.
 ///
@@ -29,8 +29,7 @@ impl Kernel {
     #[must_use]
     pub fn program_stats(&self) -> Vec<ProgramStatus> {
         let all = self.programs().filter_map(|(name, program)| {
-            let fd = program.fd().ok()?;
-            let runs = raw::runs(fd.as_fd()).ok()?;
+            let runs = raw::runs(program).ok()?;
             Some(ProgramStatus {
                 name: name.to_owned(),
                 runs: runs.count,

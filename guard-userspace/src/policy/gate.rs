@@ -44,6 +44,7 @@ pub fn mode_for(proof: &Proof, config: &TargetConfig, mode: Mode) -> GateMode {
     let rung = match (mode, proof.mode) {
         (Mode::Observe, _) | (_, GateMode::Observe) => return GateMode::Observe,
         (Mode::Enforce, GateMode::Lsm) => Rung::Lsm,
+        (Mode::Enforce, GateMode::FmodRet) => Rung::FmodRet,
         (Mode::Enforce, GateMode::Deny) => Rung::Deny,
         (Mode::Enforce, GateMode::Kill) => Rung::Kill,
     };

@@ -270,6 +270,7 @@ impl<'s> Exposition<'s, '_> {
                     GateMode::Observe,
                     GateMode::Kill,
                     GateMode::Deny,
+                    GateMode::FmodRet,
                     GateMode::Lsm,
                 ] {
                     let labels = [("target", target.name.as_str()), ("mode", mode.name())];

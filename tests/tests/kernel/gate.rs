@@ -74,7 +74,7 @@ pub fn doubling_bombs() -> Result<()> {
         counts.killed - before.killed,
     );
     let as_the_mode = match expected()? {
-        GateMode::Lsm => more.0 > 0 && (more.1, more.2) == (0, 0),
+        GateMode::Lsm | GateMode::FmodRet => more.0 > 0 && (more.1, more.2) == (0, 0),
         GateMode::Deny => more.0 > 0 && more.0 == more.1 && more.2 == 0,
         _ => more.0 == 0 && more.1 > 0 && more.1 == more.2,
     };

@@ -15,19 +15,21 @@ pub const STAYS: &str = "120000";
 
 /// The mode that the agent must prove on this kernel.
 pub fn expected() -> Result<GateMode> {
-    let name = env::var("GUARD_EXPECT_MODE")
-        .context("GUARD_EXPECT_MODE must say which mode this kernel has: lsm, deny or kill")?;
+    let name = env::var("GUARD_EXPECT_MODE").context(
+        "GUARD_EXPECT_MODE must say which mode this kernel has: lsm, fmod_ret, deny or kill",
+    )?;
     match name.as_str() {
         "lsm" => Ok(GateMode::Lsm),
+        "fmod_ret" => Ok(GateMode::FmodRet),
         "deny" => Ok(GateMode::Deny),
         "kill" => Ok(GateMode::Kill),
-        other => bail!("GUARD_EXPECT_MODE is {other}: lsm, deny or kill"),
+        other => bail!("GUARD_EXPECT_MODE is {other}: lsm, fmod_ret, deny or kill"),
     }
 }
 
 /// Whether a fork over a limit fails here, instead of its child's exec or life.
 pub fn refuses() -> Result<bool> {
-    Ok(expected()? == GateMode::Lsm)
+    Ok(matches!(expected()?, GateMode::Lsm | GateMode::FmodRet))
 }
 
 /// A guarded cgroup and its witness.
@@ -149,7 +151,7 @@ pub fn stopped_by(
         (seen, 0),
     )?;
     let expected = match mode {
-        GateMode::Observe | GateMode::Lsm => (in_all, 0, 0),
+        GateMode::Observe | GateMode::Lsm | GateMode::FmodRet => (in_all, 0, 0),
         GateMode::Deny => (in_all, in_all, 0),
         GateMode::Kill => (0, in_all, in_all),
     };

@@ -86,9 +86,9 @@ pub const SUITES: &[Suite] = &[
     },
     Suite {
         name: "vm-6.12-nolsm",
-        about: "the same booted without bpf in lsm=: its programs load, attach and never run",
+        about: "the same booted without bpf in lsm=: its programs load, attach and never run; others refuse",
         kind: Kind::Binary(Binary {
-            environment: &[("GUARD_EXPECT_MODE", "kill")],
+            environment: &[("GUARD_EXPECT_MODE", "fmod_ret")],
             machine: Some(Machine {
                 kernel: "6.12",
                 lsm: Some("lockdown,yama"),

@@ -15,6 +15,7 @@ pub(super) fn wanted(config: &Config) -> Wanted {
     let denied = gates().filter(|gate| gate.modes.contains(&Rung::Deny));
     Wanted {
         lsm: gates().any(|gate| gate.modes.contains(&Rung::Lsm)),
+        fmod_ret: gates().any(|gate| gate.modes.contains(&Rung::FmodRet)),
         deny: denied
             .map(|gate| gate.deny_errno)
             .max_by_key(|errno| *errno == DenyErrno::Any),
@@ -57,6 +58,9 @@ impl Guard {
             }
             Proof::Stays { proved, why } => {
                 proving.later();
+                if proved {
+                    self.kernel.forget_types();
+                }
                 self.proved(self.ladder.rung(), proved, why);
             }
         }

@@ -14,7 +14,7 @@ impl Guard {
         let refusal = self.ladder.denies_with();
         let taken = self.rounds.deny(refusal);
         if let (Some(_), Err(why)) = (refusal, taken) {
-            self.ladder.down(&why);
+            self.ladder.down(&why, Some(&mut self.kernel));
         }
     }
 
