@@ -11,6 +11,8 @@ mod deny;
 mod ends;
 #[path = "kernel/gate.rs"]
 mod gate;
+#[path = "kernel/late.rs"]
+mod late;
 #[path = "kernel/mode.rs"]
 mod mode;
 #[path = "kernel/moves.rs"]
@@ -53,6 +55,8 @@ fn main() {
             "a_tree_may_grow_beyond_what_is_reserved",
             trees::beyond_the_reservation,
         ),
+        trial("a_late_gateway_gives_back_what_it_had", late::with_children),
+        trial("a_late_gateways_children_may_storm", late::in_mid_storm),
         trial("the_rate_limit_holds_and_recovers", gate::rate),
         trial("neighbours_feel_nothing", neighbours::feel_nothing),
         trial("moves_in_and_out_are_counted", moves::in_and_out),

@@ -1,5 +1,6 @@
 //! The storms themselves, as the program `storm` runs them: bounded by count and by time, always.
 
+pub mod actor;
 pub mod bomb;
 pub mod exec;
 pub mod fork;
