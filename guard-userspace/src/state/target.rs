@@ -39,6 +39,7 @@ pub struct TargetState {
     pub(super) excess: u64,
     pub(super) start: Option<Start>,
     pub(super) auto_cap: Option<u64>,
+    pub(super) gateways_full: bool,
 }
 
 /// A container's start.
@@ -223,6 +224,7 @@ impl TargetState {
         self.trees.judged();
         self.ends.decided(&verdict.decisions);
         self.auto_cap = verdict.auto_cap;
+        self.gateways_full |= verdict.beyond_gateways.is_some();
         for (pid, family) in &verdict.judged {
             let family = family.as_deref();
             let is_new = |family: &str| {

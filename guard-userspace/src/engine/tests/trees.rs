@@ -5,6 +5,7 @@ use super::*;
 use crate::model::kin::Birth;
 use guard_common::tree::force::Post;
 use guard_common::tree::{Place, Role};
+use std::collections::BTreeSet;
 
 /// A guarded container in which pid 10 is a gateway.
 fn gateway(config: TargetConfig) -> Scene {
@@ -129,6 +130,66 @@ fn no_more_than_sixteen_gateways_live_at_a_time() {
     scene.feed(ended(11));
     scene.feed(spawned(50, 1, Place::new(Role::Wrapper, 0), Birth::Forked));
     assert_eq!(scene.permitted(execed(50, "node other.js")).len(), 1);
+}
+
+/// All in one step, as a survey finds them; and one after the other.
+#[test]
+fn protect_makes_no_more_than_sixteen_gateways_and_that_is_said_once() {
+    use crate::config::checked::Pattern;
+    use crate::model::kin::{Found, Survey};
+    let protected = || {
+        let mut config = container(Profile::Metamcp);
+        config.source = TargetSource::Cgroup("/sys/fs/cgroup/x".into());
+        config.protect = vec![Pattern::new("^gate ").unwrap()];
+        Scene::guarded(config)
+    };
+    let full = |facts: &[FactKind]| {
+        names(facts)
+            .iter()
+            .filter(|name| **name == "gateways_full")
+            .count()
+    };
+    let gateways = |scene: &Scene| {
+        let is = |permit: &&Permit| matches!(permit.action(), Action::Protect { .. });
+        let asked = scene.permits.iter().filter(is);
+        let pids: BTreeSet<String> = asked.filter_map(|one| one.action().in_words()).collect();
+        pids.len()
+    };
+
+    let mut scene = protected();
+    let found = |id: u64| Found {
+        process: key(tree(id, 0).root),
+        parent: 1,
+        session: 1,
+        argv: vec!["gate".to_owned(), "x".to_owned()],
+        place: Place::new(Role::Member, id),
+    };
+    let survey = Survey {
+        processes: (1..=18).map(found).collect(),
+        trees: (1..=18).map(|id| tree(id, 0)).collect(),
+        init: None,
+    };
+    let facts = scene.feed(InputKind::Surveyed(survey));
+    assert_eq!((gateways(&scene), full(&facts)), (16, 1));
+
+    let mut scene = protected();
+    let mut said = 0;
+    for id in 1..=18 {
+        let pid = tree(id, 0).root;
+        scene.feed(spawned(pid, 0, Place::new(Role::Member, id), Birth::Root));
+        said += full(&scene.feed(execed(pid, "gate x")));
+        if id <= 16 {
+            scene.placed(pid, Place::new(Role::Gateway, id));
+        }
+    }
+    assert_eq!((gateways(&scene), said), (16, 1));
+    let kin = scene.engine.target(T).unwrap().state.kin();
+    let family = |id| kin.get(tree(id, 0).root).unwrap().family.as_deref();
+    assert_eq!(
+        (family(16), family(17)),
+        (None, Some("gate")),
+        "a root like any other"
+    );
 }
 
 #[test]
