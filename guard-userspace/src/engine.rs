@@ -36,13 +36,8 @@ impl Engine {
 
     /// Follows a target from now on. One of the same id is forgotten.
     pub fn watch(&mut self, id: TargetId, config: TargetConfig) {
-        self.targets.insert(
-            id,
-            Target {
-                config,
-                state: TargetState::default(),
-            },
-        );
+        let state = TargetState::of(&config);
+        self.targets.insert(id, Target { config, state });
     }
 
     /// Forgets a target.

@@ -7,6 +7,7 @@ use super::kin::Kin;
 use super::rate::Rate;
 use super::storm::Storm;
 use super::trees::Trees;
+use crate::config::TargetConfig;
 use crate::model::input::{Limit, SpawnErrno};
 use crate::model::kin::Survey;
 use crate::model::{Action, CgroupId, Input, InputKind, Level, OutcomeKind, Verdict};
@@ -98,6 +99,16 @@ pub struct Applied {
 }
 
 impl TargetState {
+    /// Nothing is known yet of a target that is to be as `config` says.
+    #[must_use]
+    pub fn of(config: &TargetConfig) -> Self {
+        let settle = config.gate.tree.settle.as_nanos();
+        Self {
+            trees: Trees::settling_after(u64::try_from(settle).unwrap_or(u64::MAX)),
+            ..Self::default()
+        }
+    }
+
     /// Takes what happened.
     pub fn apply(&mut self, input: &Input) -> Applied {
         let mut applied = Applied::default();

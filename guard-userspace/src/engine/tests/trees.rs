@@ -214,6 +214,26 @@ fn a_family_that_needs_more_is_given_more_at_its_next_start() {
     assert_eq!(scene.root(3, "npx -y other"), [], "another family");
 }
 
+/// Before it may be settled, which goes by how large its family usually is.
+#[test]
+fn a_tree_has_its_size_when_it_may_be_settled() {
+    let noted = |settle_s, quiet_ms| {
+        let mut config = container(Profile::Metamcp);
+        config.gate.tree.settle = core::time::Duration::from_secs(settle_s);
+        let mut scene = gateway(config);
+        scene.root(1, "npx -y browser");
+        let born_ns = scene.now_ns;
+        scene.wait_ms(quiet_ms);
+        scene.feed(InputKind::Trees(vec![sized(1, 6, 4, born_ns)]));
+        let trees = scene.engine.target(T).unwrap().state.trees();
+        trees.sizes("npx browser").and_then(|sizes| sizes.peak())
+    };
+    assert_eq!(noted(120, 19_999), None);
+    assert_eq!(noted(120, 20_000), Some(6));
+    assert_eq!(noted(5, 4_999), None);
+    assert_eq!(noted(5, 5_000), Some(6));
+}
+
 #[test]
 fn spare_slots_are_taken_back_only_while_room_is_short() {
     let mut config = container(Profile::Metamcp);
