@@ -210,7 +210,10 @@ impl TargetState {
                 self.trees.see(&survey.trees, &self.kin, at.boot_ns);
                 self.survey = Some(survey.clone());
             }
-            InputKind::Trees(trees) => self.trees.see(trees, &self.kin, at.boot_ns),
+            InputKind::Trees { seen, committed } => {
+                self.trees.see(seen, &self.kin, at.boot_ns);
+                self.committed = *committed;
+            }
         }
         applied
     }

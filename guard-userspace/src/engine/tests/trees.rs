@@ -198,7 +198,10 @@ fn a_family_that_needs_more_is_given_more_at_its_next_start() {
     assert_eq!(scene.root(1, "npx -y browser@1.2"), []);
     let born_ns = scene.now_ns;
     scene.wait_ms(30_000);
-    scene.feed(InputKind::Trees(vec![sized(1, 12, 4, born_ns)]));
+    scene.feed(InputKind::Trees {
+        seen: vec![sized(1, 12, 4, born_ns)],
+        committed: 13,
+    });
     let raised = scene.root(2, "npx -y browser@1.3");
     assert!(
         matches!(
@@ -224,7 +227,10 @@ fn a_tree_has_its_size_when_it_may_be_settled() {
         scene.root(1, "npx -y browser");
         let born_ns = scene.now_ns;
         scene.wait_ms(quiet_ms);
-        scene.feed(InputKind::Trees(vec![sized(1, 6, 4, born_ns)]));
+        scene.feed(InputKind::Trees {
+            seen: vec![sized(1, 6, 4, born_ns)],
+            committed: 7,
+        });
         let trees = scene.engine.target(T).unwrap().state.trees();
         trees.sizes("npx browser").and_then(|sizes| sizes.peak())
     };
@@ -255,8 +261,8 @@ fn spare_slots_are_taken_back_only_while_room_is_short() {
             committed,
             counters,
         });
-        let all = (1..=10).map(|id| sized(id, 1, 4, born_ns)).collect();
-        scene.permitted(InputKind::Trees(all))
+        let seen = (1..=10).map(|id| sized(id, 1, 4, born_ns)).collect();
+        scene.permitted(InputKind::Trees { seen, committed })
     };
     let settled = |actions: Vec<Action>| {
         let is = |action: &&Action| matches!(action, Action::Settle { .. });
@@ -271,6 +277,13 @@ fn spare_slots_are_taken_back_only_while_room_is_short() {
     scene.wait_ms(1_000);
     assert_eq!(settled(trees(&mut scene, 30)), 0, "there is room");
     assert_eq!(settled(trees(&mut scene, 41)), 10);
+    // What that freed is in no sample: nothing happened there.
+    let seen = (1..=10).map(|id| sized(id, 1, 4, born_ns)).collect();
+    let looked = InputKind::Trees {
+        seen,
+        committed: 31,
+    };
+    assert_eq!(settled(scene.permitted(looked)), 0, "there is room again");
 }
 
 #[test]
