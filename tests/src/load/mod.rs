@@ -2,6 +2,7 @@
 
 pub mod actor;
 pub mod bomb;
+pub mod ends;
 pub mod exec;
 pub mod fork;
 pub mod keeper;

@@ -5,6 +5,7 @@ use guard_tests::check::{eventually, same};
 use guard_tests::guarded::{Guarded, ONLY, SOON};
 use guard_tests::{Actor, Cgroup, Witness};
 use guard_userspace::model::status::TargetStatus;
+use serde_json::Value;
 
 use crate::scene::{adds_up, gauges};
 
@@ -83,6 +84,32 @@ pub fn with_children() -> Result<()> {
     actor.end()?;
     nothing_is_left(&guarded, &witness)?;
     guarded.agent.stop_cleanly().map(drop)
+}
+
+/// Eighteen children of a gateway are gateways by what they execute: the first fifteen become it, the
+/// others are roots like any other, and that is said once.
+pub fn sixteen() -> Result<()> {
+    let cgroup = Cgroup::new("sixteen")?;
+    let witness = Witness::watch(&cgroup)?;
+    let guarded = Guarded::protecting(&cgroup, GATE, &gate())?;
+    let mut actor = Actor::start(&cgroup)?;
+    actor.becomes("gate")?;
+    guarded.until("the first gateway", |said| said.gateways.len() == 1)?;
+    for _ in 0..18 {
+        actor.whole_tree("gate", 1)?;
+    }
+    guarded.until("sixteen gateways and three trees", |said| {
+        sum(said) == (19, 16 + 3 * TREE, 3, 16)
+    })?;
+    actor.end()?;
+    nothing_is_left(&guarded, &witness)?;
+    let events = guarded.agent.stop_cleanly()?;
+    let full = |event: &&Value| {
+        event
+            .get("event")
+            .is_some_and(|name| name == "gateways_full")
+    };
+    same("said", events.iter().filter(full).count(), 1)
 }
 
 /// The same while three children fork and end all the time, and so do theirs: each is moved to a tree
