@@ -192,11 +192,11 @@ pub fn contended() -> Result<()> {
     let cgroup = Cgroup::new("within")?;
     let witness = Witness::watch(&cgroup)?;
     let guarded = Guarded::start(&cgroup, within, &[])?;
-    let report = Storm::run(&cgroup, &["forks", "800", "--parallel", "4"])?;
+    let report = Storm::run(&cgroup, &["forks", "400", "--parallel", "4"])?;
     same(
         "made, refused, killed, failed",
         (report.made, report.refused, report.killed, report.failed),
-        (800, 0, 0, 0),
+        (400, 0, 0, 0),
     )?;
     nothing_is_left(&guarded, &witness)?;
     guarded.agent.stop_cleanly()?;
@@ -217,7 +217,7 @@ pub fn contended() -> Result<()> {
             "{} slots, of {CAP}",
             said.committed
         );
-        Ok(pressed(&said) > 50 && said.counts.spawns > 500)
+        Ok(pressed(&said) > 50 && said.counts.spawns > 200)
     })?;
     actor.end()?;
     nothing_is_left(&guarded, &witness)?;
