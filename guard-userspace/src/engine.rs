@@ -36,13 +36,8 @@ impl Engine {
 
     /// Follows a target from now on. One of the same id is forgotten.
     pub fn watch(&mut self, id: TargetId, config: TargetConfig) {
-        self.targets.insert(
-            id,
-            Target {
-                config,
-                state: TargetState::default(),
-            },
-        );
+        let state = TargetState::of(&config);
+        self.targets.insert(id, Target { config, state });
     }
 
     /// Forgets a target.
@@ -70,6 +65,7 @@ impl Engine {
         let level = state.level();
         let applied = state.apply(input);
         let verdict = policy::decide(input.target, state, config, self.mode, input.at);
+        let full = state.gateways_full();
         state.commit(&verdict);
 
         let mut said = News {
@@ -79,6 +75,7 @@ impl Engine {
         said.lost(&applied);
         said.event(state, &applied);
         said.level(level, &verdict);
+        said.gateways(full, &verdict);
         let permits = allow(verdict.decisions, self.mode, state, config, &mut said);
         (permits, said.facts)
     }
@@ -164,6 +161,16 @@ impl News<'_> {
                 from,
                 to: verdict.level,
                 why: why.clone(),
+            });
+        }
+    }
+
+    /// Once for each target: a pattern that means too much means it again and again.
+    fn gateways(&mut self, said: bool, verdict: &Verdict) {
+        if let (false, Some(program)) = (said, verdict.beyond_gateways.clone()) {
+            self.say(FactKind::GatewaysFull {
+                most: policy::role::MAX_GATEWAYS,
+                program,
             });
         }
     }

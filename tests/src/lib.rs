@@ -3,6 +3,7 @@
 //! Suites are in `tests/tests/`, each a program of its own with one verdict line. The kit tests no
 //! double: what it starts, counts and limits is real.
 
+pub mod actor;
 pub mod agent;
 pub mod apart;
 pub mod bench;
@@ -19,6 +20,7 @@ pub mod storm;
 pub mod suite;
 pub mod witness;
 
+pub use actor::Actor;
 pub use agent::{Agent, Folder};
 pub use apart::Apart;
 pub use cgroup::Cgroup;

@@ -136,6 +136,13 @@ pub fn urgent() -> io::Result<()> {
     Ok(())
 }
 
+/// Has this process ended by a signal after some time, also where it has executed something else by
+/// then. What it forks is not.
+pub fn ends_after(time: std::time::Duration) {
+    // SAFETY: it takes no pointer.
+    unsafe { libc::alarm(u32::try_from(time.as_secs()).unwrap_or(u32::MAX)) };
+}
+
 /// Ignores SIGTERM from now on, also in what this process executes and starts.
 pub fn ignore_term() {
     // SAFETY: SIG_IGN runs no code of ours.

@@ -11,12 +11,18 @@ mod deny;
 mod ends;
 #[path = "kernel/gate.rs"]
 mod gate;
+#[path = "kernel/late.rs"]
+mod late;
 #[path = "kernel/mode.rs"]
 mod mode;
 #[path = "kernel/moves.rs"]
 mod moves;
 #[path = "kernel/neighbours.rs"]
 mod neighbours;
+#[path = "kernel/records.rs"]
+mod records;
+#[path = "kernel/reserve.rs"]
+mod reserve;
 #[path = "kernel/scene.rs"]
 mod scene;
 #[path = "kernel/trees.rs"]
@@ -34,6 +40,7 @@ fn main() {
         ),
         trial("the_mode_of_this_kernel_is_proved", mode::is_proved),
         trial("the_canary_leaves_nothing_behind", mode::leaves_nothing),
+        trial("a_stop_takes_the_canary_along", mode::stopped_meanwhile),
         trial(
             "every_way_of_making_a_process_is_counted",
             ways::by_the_guard,
@@ -53,6 +60,24 @@ fn main() {
             "a_tree_may_grow_beyond_what_is_reserved",
             trees::beyond_the_reservation,
         ),
+        trial("a_late_gateway_gives_back_what_it_had", late::with_children),
+        trial("a_late_gateways_children_may_storm", late::in_mid_storm),
+        trial("a_target_has_sixteen_gateways_at_most", late::sixteen),
+        trial(
+            "spare_slots_are_given_back_when_room_is_short",
+            reserve::settled,
+        ),
+        trial(
+            "larger_families_are_given_more_of_what_is_free",
+            reserve::raised,
+        ),
+        trial("armed_over_the_cap_nobody_is_let_in", reserve::over_the_cap),
+        trial(
+            "a_root_beyond_max_instances_has_no_slot",
+            reserve::instances,
+        ),
+        trial("members_of_one_tree_fork_at_once", reserve::contended),
+        trial("records_of_roots_are_never_left_out", records::of_roots),
         trial("the_rate_limit_holds_and_recovers", gate::rate),
         trial("neighbours_feel_nothing", neighbours::feel_nothing),
         trial("moves_in_and_out_are_counted", moves::in_and_out),
@@ -64,6 +89,10 @@ fn main() {
         trial("nested_cgroups_are_guarded", moves::nested),
         trial("a_running_cgroup_is_adopted", arming::of_a_running_cgroup),
         trial("a_storming_cgroup_is_adopted", arming::in_mid_storm),
+        trial(
+            "what_ends_while_it_is_adopted_is_gone",
+            arming::of_what_ends,
+        ),
         trial(
             "a_cgroup_is_guarded_from_its_first_process",
             arming::before_it_exists,

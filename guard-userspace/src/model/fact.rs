@@ -131,6 +131,13 @@ pub enum FactKind {
         /// In all.
         total: u64,
     },
+    /// It has as many gateways as it may have.
+    GatewaysFull {
+        /// How many that is.
+        most: usize,
+        /// The first program that is none because of that.
+        program: String,
+    },
     /// A mode was proved, or failed to.
     GateMode {
         /// The mode in force.
@@ -158,6 +165,7 @@ impl FactKind {
             Self::Action { .. } => "action",
             Self::Retired { .. } => "retired",
             Self::LostEvents { .. } => "lost_events",
+            Self::GatewaysFull { .. } => "gateways_full",
             Self::GateMode { .. } => "gate_mode",
         }
     }

@@ -72,8 +72,13 @@ pub enum InputKind {
     },
     /// All of the target was looked at, since not all that happened to it was seen.
     Surveyed(Survey),
-    /// Its trees and entries from outside, all of them.
-    Trees(Vec<TreeSeen>),
+    /// It was looked at.
+    Trees {
+        /// Its trees and entries from outside, all of them.
+        seen: Vec<TreeSeen>,
+        /// Slots taken: what the agent gives back or takes itself is in no sample.
+        committed: u64,
+    },
     /// Memory was read.
     Memory {
         /// Bytes charged to the target's cgroup.

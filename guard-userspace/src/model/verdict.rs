@@ -19,6 +19,8 @@ pub struct Verdict {
     pub auto_cap: Option<u64>,
     /// Processes that were judged, by pid, each with its family where it has one.
     pub judged: Vec<(u32, Option<String>)>,
+    /// What would have been one more gateway than a target may have.
+    pub beyond_gateways: Option<String>,
     /// What shall be done, before the rails have seen it.
     pub decisions: Vec<Decision>,
 }

@@ -1,5 +1,6 @@
 //! One verdict for each input.
 
+use super::gateways::Gateways;
 use super::{excess, found, gate, level, operator, reserve, roles, start};
 use crate::config::{Mode, TargetConfig};
 use crate::model::{Decision, Stamp, TargetId, Tier, Verdict};
@@ -18,8 +19,11 @@ pub fn decide(
     let measured = level::measure(state, config, excess, now);
     let clear_after = config.processes.as_ref().map(|levels| levels.clear_after);
     let level = level::hold(measured, state.reached(), clear_after, now);
-    let roles = roles::decide(state, config);
-    let found = state.survey().map(|survey| found::decide(survey, config));
+    let mut gateways = Gateways::of(state.kin());
+    let found = state
+        .survey()
+        .map(|survey| found::decide(survey, config, &mut gateways));
+    let roles = roles::decide(state, config, &mut gateways);
     let actions = gate::decide(state, config, mode, now)
         .into_iter()
         .chain(found.unwrap_or_default())
@@ -46,6 +50,7 @@ pub fn decide(
         excess,
         auto_cap: start::fixed(state, config, now),
         judged: roles.judged,
+        beyond_gateways: gateways.beyond(),
         decisions: actions
             .map(|action| decision(Tier::Gate, false, action))
             .chain(by_hand)

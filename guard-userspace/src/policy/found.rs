@@ -4,6 +4,7 @@
 //! session's first process is gone) by its session. What each is now is compared with that, so that
 //! a survey of what is known already asks for nothing.
 
+use super::gateways::Gateways;
 use super::role;
 use crate::config::TargetConfig;
 use crate::model::kin::{Found, Survey};
@@ -34,7 +35,11 @@ enum Due {
 
 /// What is to be done so that each process is counted where it belongs.
 #[must_use]
-pub fn decide(survey: &Survey, config: &TargetConfig) -> Vec<(Reason, Action)> {
+pub fn decide(
+    survey: &Survey,
+    config: &TargetConfig,
+    gateways: &mut Gateways,
+) -> Vec<(Reason, Action)> {
     let found: BTreeMap<u32, &Found> = survey
         .processes
         .iter()
@@ -43,6 +48,7 @@ pub fn decide(survey: &Survey, config: &TargetConfig) -> Vec<(Reason, Action)> {
     let mut scene = Scene {
         found,
         config,
+        gateways,
         init: survey.init,
         due: BTreeMap::new(),
     };
@@ -64,6 +70,7 @@ pub fn decide(survey: &Survey, config: &TargetConfig) -> Vec<(Reason, Action)> {
 struct Scene<'a> {
     found: BTreeMap<u32, &'a Found>,
     config: &'a TargetConfig,
+    gateways: &'a mut Gateways,
     init: Option<u32>,
     due: BTreeMap<u32, Due>,
 }
@@ -104,13 +111,19 @@ impl Scene<'_> {
         })
     }
 
-    fn spine(&self, found: &Found) -> Due {
-        let role = role::of_spine(&found.argv, &self.config.gate.wrappers);
-        Due::Spine(role.unwrap_or(Role::Wrapper))
+    fn spine(&mut self, found: &Found) -> Due {
+        match role::of_spine(&found.argv, &self.config.gate.wrappers) {
+            Some(Role::Gateway) if self.gateways.admit(found.process.pid, &found.argv) => {
+                Due::Spine(Role::Gateway)
+            }
+            _ => Due::Spine(Role::Wrapper),
+        }
     }
 
-    fn root(&self, found: &Found) -> Due {
-        if role::is_protected(&found.argv, &self.config.protect) {
+    fn root(&mut self, found: &Found) -> Due {
+        if role::is_protected(&found.argv, &self.config.protect)
+            && self.gateways.admit(found.process.pid, &found.argv)
+        {
             Due::Protected
         } else {
             Due::Root

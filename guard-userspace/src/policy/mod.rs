@@ -6,6 +6,7 @@ pub mod excess;
 pub mod family;
 pub mod found;
 pub mod gate;
+pub mod gateways;
 pub mod glob;
 pub mod level;
 pub mod near;

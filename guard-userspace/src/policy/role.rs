@@ -8,8 +8,8 @@ use super::shell;
 use crate::config::checked::Pattern;
 use guard_common::tree::Role;
 
-/// Most gateways of one target that live at a time: past that a process stays what it was. Not of
-/// all time: what an entrypoint runs before its gateway (`mkdir`, `psql`) is one too while it lives.
+/// Most gateways of one target that live at a time: past that a process stays what it was, which is
+/// said once. Not of all time: what an entrypoint runs before its gateway (`mkdir`, `psql`) is one too while it lives.
 pub const MAX_GATEWAYS: usize = 16;
 
 /// What a process of the spine is once it has executed this: a wrapper where `wrappers` say so,

@@ -1,5 +1,6 @@
 //! What the programs of the spine and of roots say, once for each exec.
 
+use super::gateways::Gateways;
 use super::{family, reserve, role};
 use crate::config::TargetConfig;
 use crate::model::kin::Birth;
@@ -21,15 +22,17 @@ pub struct Judgement {
 
 /// Judges all that is new.
 #[must_use]
-pub fn decide(state: &TargetState, config: &TargetConfig) -> Judgement {
+pub fn decide(state: &TargetState, config: &TargetConfig, gateways: &mut Gateways) -> Judgement {
     let mut judgement = Judgement::default();
     for relative in state.kin().news() {
         let pid = relative.key.pid;
         let mut found = None;
         let action = match relative.place.role() {
-            _ if relative.place.is_spine() => spine(state, config, relative),
+            _ if relative.place.is_spine() => spine(state, config, relative, gateways),
             Role::Member if relative.birth == Birth::Root && !relative.argv.is_empty() => {
-                if role::is_protected(&relative.argv, &config.protect) {
+                if role::is_protected(&relative.argv, &config.protect)
+                    && gateways.admit(pid, &relative.argv)
+                {
                     Some(protect(relative))
                 } else {
                     found = family_of(state, relative);
@@ -65,6 +68,7 @@ fn spine(
     state: &TargetState,
     config: &TargetConfig,
     relative: &Relative,
+    gateways: &mut Gateways,
 ) -> Option<(Reason, Action)> {
     // Forked by what was a gateway already, in the moment before the kernel side knew it.
     if relative.place.role() == Role::Wrapper
@@ -79,11 +83,7 @@ fn spine(
     if role == relative.place.role() {
         return None;
     }
-    let gateways = state
-        .kin()
-        .all()
-        .filter(|one| one.place.role() == Role::Gateway);
-    if role == Role::Gateway && gateways.count() >= role::MAX_GATEWAYS {
+    if role == Role::Gateway && !gateways.admit(relative.key.pid, &relative.argv) {
         return None;
     }
     let (process, program) = (relative.key, relative.argv.join(" "));

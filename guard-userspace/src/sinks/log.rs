@@ -163,6 +163,14 @@ pub fn publish(fact: &Fact, target: &str) {
             total,
             "{total} events of {target} were lost in all (at: {source}); totals stay exact"
         ),
+        FactKind::GatewaysFull { most, program } => warn!(
+            event,
+            target,
+            most,
+            program,
+            "{target} has {most} gateways, which is the most: what else is one by its program stays what it \
+             was, the first of them `{program}`; name fewer in `protect`, or more in `wrappers`"
+        ),
         FactKind::GateMode {
             mode,
             proved,

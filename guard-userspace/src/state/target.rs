@@ -7,6 +7,7 @@ use super::kin::Kin;
 use super::rate::Rate;
 use super::storm::Storm;
 use super::trees::Trees;
+use crate::config::TargetConfig;
 use crate::model::input::{Limit, SpawnErrno};
 use crate::model::kin::Survey;
 use crate::model::{Action, CgroupId, Input, InputKind, Level, OutcomeKind, Verdict};
@@ -39,6 +40,7 @@ pub struct TargetState {
     pub(super) excess: u64,
     pub(super) start: Option<Start>,
     pub(super) auto_cap: Option<u64>,
+    pub(super) gateways_full: bool,
 }
 
 /// A container's start.
@@ -97,6 +99,16 @@ pub struct Applied {
 }
 
 impl TargetState {
+    /// Nothing is known yet of a target that is to be as `config` says.
+    #[must_use]
+    pub fn of(config: &TargetConfig) -> Self {
+        let settle = config.gate.tree.settle.as_nanos();
+        Self {
+            trees: Trees::settling_after(u64::try_from(settle).unwrap_or(u64::MAX)),
+            ..Self::default()
+        }
+    }
+
     /// Takes what happened.
     pub fn apply(&mut self, input: &Input) -> Applied {
         let mut applied = Applied::default();
@@ -198,7 +210,10 @@ impl TargetState {
                 self.trees.see(&survey.trees, &self.kin, at.boot_ns);
                 self.survey = Some(survey.clone());
             }
-            InputKind::Trees(trees) => self.trees.see(trees, &self.kin, at.boot_ns),
+            InputKind::Trees { seen, committed } => {
+                self.trees.see(seen, &self.kin, at.boot_ns);
+                self.committed = *committed;
+            }
         }
         applied
     }
@@ -223,6 +238,7 @@ impl TargetState {
         self.trees.judged();
         self.ends.decided(&verdict.decisions);
         self.auto_cap = verdict.auto_cap;
+        self.gateways_full |= verdict.beyond_gateways.is_some();
         for (pid, family) in &verdict.judged {
             let family = family.as_deref();
             let is_new = |family: &str| {

@@ -24,6 +24,8 @@ pub struct Trees {
     sizes: BTreeMap<String, Sizes>,
     noted: BTreeSet<u64>,
     fresh: bool,
+    /// `tree.settle`, where it is known.
+    settle_ns: Option<u64>,
 }
 
 /// What a family's trees take together.
@@ -38,6 +40,21 @@ pub struct Holding {
 }
 
 impl Trees {
+    /// None yet, of a target whose trees may be settled after so long without fork or exec.
+    #[must_use]
+    pub fn settling_after(settle_ns: u64) -> Self {
+        Self {
+            settle_ns: Some(settle_ns),
+            ..Self::default()
+        }
+    }
+
+    /// How long a tree must be quiet to have its size: no longer than until it may be settled, which
+    /// goes by what its family usually has.
+    fn grown_ns(&self) -> u64 {
+        self.settle_ns.unwrap_or(GROWN_NS).min(GROWN_NS)
+    }
+
     /// All trees, gateways' remains and guests' entries.
     #[must_use]
     pub fn all(&self) -> &[TreeSeen] {
@@ -97,11 +114,12 @@ impl Trees {
         self.fresh = true;
         self.noted
             .retain(|id| seen.iter().any(|tree| tree.id == *id));
+        let grown_ns = self.grown_ns();
         let grown: Vec<(u64, u64, String)> = self
             .with_families(kin)
             .filter(|(tree, family)| {
                 *family != UNKNOWN
-                    && now_ns >= tree.active_ns.saturating_add(GROWN_NS)
+                    && now_ns >= tree.active_ns.saturating_add(grown_ns)
                     && !self.noted.contains(&tree.id)
             })
             .map(|(tree, family)| (tree.id, tree.used, family.to_owned()))

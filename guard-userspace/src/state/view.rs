@@ -60,6 +60,12 @@ impl TargetState {
         })
     }
 
+    /// Whether it was said that it has as many gateways as it may have.
+    #[must_use]
+    pub const fn gateways_full(&self) -> bool {
+        self.gateways_full
+    }
+
     /// What was found there just now and is not judged yet.
     #[must_use]
     pub const fn survey(&self) -> Option<&Survey> {

@@ -14,7 +14,7 @@ use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 use guard_tests::load::tiny::Tiny;
-use guard_tests::load::{self, Tally, bomb, exec, fork, keeper, thread};
+use guard_tests::load::{self, Tally, actor, bomb, ends, exec, fork, keeper, thread};
 use guard_tests::raw;
 
 const USAGE: &str = "\
@@ -27,10 +27,12 @@ usage: storm [--apart] [--cgroup PATH]... [--until FILE] MODE
   threads N [--hold MS]             threads alive at once; they stay for MS (default 0)
   twin-exit N                       processes whose last two threads end together
   thread-exec N                     processes whose second thread executes a program
+  slow-ends N                       processes, one after the other, that take long to end
   vfork N                           vfork and exec, one after the other
   sleepers N [--hold MS]            forks that stay; says {\"ready\":[PID…]} when all are there
   into N --into PATH [--hold MS]    children born in another cgroup
   trees N [--hold MS] [--pace-us U] root, shell and server, as npx makes them
+  actor                             does what lines on its standard input say, answers each
   keeper KIND...                    a gateway with a server of each kind; waits for a line first";
 
 /// Waits until a file is there, a bounded time.
@@ -100,6 +102,8 @@ fn run(arguments: &mut Arguments) -> io::Result<i32> {
         // The programs that storms spawn.
         "nothing" => return Ok(0),
         "hold" => return Ok(exec::hold()),
+        "tree-of" => return actor::tree_of(n(arguments)?),
+        "actor" => return actor::act(),
         "tree-root" => return Ok(exec::tree_member("tree-shell")),
         "tree-shell" => return Ok(exec::tree_member("hold")),
         // It executes itself once it is there: that is what the guard knows it by.
@@ -128,6 +132,7 @@ fn run(arguments: &mut Arguments) -> io::Result<i32> {
         }
         "twin-exit" => thread::twin_exits(tally, n(arguments)?),
         "thread-exec" => thread::thread_execs(tally, n(arguments)?)?,
+        "slow-ends" => ends::slow(tally, n(arguments)?),
         "sleepers" => fork::sleepers(tally, n(arguments)?, hold, |pids| {
             println!("{{\"ready\":{pids:?}}}");
         }),

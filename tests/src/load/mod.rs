@@ -1,6 +1,8 @@
 //! The storms themselves, as the program `storm` runs them: bounded by count and by time, always.
 
+pub mod actor;
 pub mod bomb;
+pub mod ends;
 pub mod exec;
 pub mod fork;
 pub mod keeper;

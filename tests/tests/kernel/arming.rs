@@ -101,6 +101,23 @@ pub fn in_mid_storm() -> Result<()> {
     guarded.agent.stop_cleanly().map(drop)
 }
 
+/// At nearly any moment one of them has told its end and is still there, no zombie yet: whoever is
+/// adopted then must not be waited for.
+pub fn of_what_ends() -> Result<()> {
+    let cgroup = Cgroup::new("ending")?;
+    let witness = Witness::watch(&cgroup)?;
+    let storm = Storm::start(&cgroup, &["slow-ends", "100000"])?;
+    let guarded = Guarded::start(&cgroup, WIDE, &[])?;
+    let said = guarded.only()?;
+    ensure!(said.counts.entered >= 1, "it was there: {said:?}");
+    cgroup.kill()?;
+    storm.killed()?;
+    let said = guarded.until("all gone", |said| gauges(said) == [0; 4])?;
+    adds_up(&said.counts)?;
+    same("the witness's", witness.counts()?.live, 0)?;
+    guarded.agent.stop_cleanly().map(drop)
+}
+
 /// The storm does not wait for the agent to see the cgroup: the kernel side alone must be in time.
 pub fn before_it_exists() -> Result<()> {
     let parent = Cgroup::new("later")?;

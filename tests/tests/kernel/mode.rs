@@ -92,6 +92,45 @@ pub fn leaves_nothing() -> Result<()> {
     same("left behind", left, Vec::new())
 }
 
+/// The agent is told to end while its canary is out, which here can do nothing more: it is frozen.
+pub fn stopped_meanwhile() -> Result<()> {
+    let before = traces()?;
+    let cgroup = Cgroup::new("stopped")?;
+    let path = cgroup.path().display().to_string();
+    let gate = cap(10);
+    let target = Target {
+        name: ONLY,
+        path: &path,
+        gate: &gate,
+    };
+    let mut guarded = Guarded::begin_all("info", "canary_every = \"1s\"", &[target], &[])?;
+    guarded.ready(ONLY)?;
+    let mut caught = None;
+    eventually("the canary is out, and frozen there", SOON, || {
+        let new = traces()?.difference(&before).cloned().collect::<Vec<_>>();
+        let Some(name) = new.iter().find(|name| name.ends_with("canary")) else {
+            return Ok(false);
+        };
+        let dir = place::cgroup_root()?.join(name);
+        // It may be gone before it is frozen; the next one comes in a second.
+        let frozen = fs::write(dir.join("cgroup.freeze"), "1").is_ok();
+        let events = fs::read_to_string(dir.join("cgroup.events")).unwrap_or_default();
+        let is = |what| events.lines().any(|line| line == what);
+        if frozen && is("populated 1") && is("frozen 1") {
+            caught = Some(dir);
+        }
+        Ok(caught.is_some())
+    })?;
+    let dir = caught.context("no canary")?;
+    let stopped = guarded.agent.stop_cleanly();
+    let left: Vec<String> = traces()?.difference(&before).cloned().collect();
+    if dir.is_dir() {
+        drop(Cgroup::existing(&dir)?);
+    }
+    same("left behind", left, vec![])?;
+    stopped.map(drop)
+}
+
 /// What the agent and its canary put on the host: cgroups and processes.
 fn traces() -> Result<BTreeSet<String>> {
     let cgroups = fs::read_dir(place::cgroup_root()?)?.flatten();

@@ -163,7 +163,7 @@ impl Guard {
         self.desk.open.insert(order.id, open);
         let now = clock::now();
         let trees = self.kernel.tables.trees().remove(&id.0);
-        self.step(now, id, InputKind::Trees(trees.unwrap_or_default()));
+        self.see_trees(now, id, trees.unwrap_or_default());
         self.step(now, id, InputKind::Operator(order));
         self.desk.answer();
     }

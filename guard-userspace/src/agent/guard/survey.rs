@@ -3,7 +3,7 @@
 use super::Guard;
 use crate::agent::clock;
 use crate::evidence::{process, tree};
-use crate::model::kin::{Found, Survey};
+use crate::model::kin::{Found, Survey, TreeSeen};
 use crate::model::{InputKind, ProcessKey, Stamp, TargetId};
 use guard_common::tree::Place;
 use std::collections::BTreeMap;
@@ -69,6 +69,18 @@ impl Guard {
         })
     }
 
+    /// These are a target's trees now.
+    pub(super) fn see_trees(&mut self, now: Stamp, id: TargetId, seen: Vec<TreeSeen>) {
+        let committed = match self.kernel.tables.gate(id.0) {
+            Ok(gate) => gate.committed,
+            Err(_) => self
+                .engine
+                .target(id)
+                .map_or(0, |target| target.state.committed()),
+        };
+        self.step(now, id, InputKind::Trees { seen, committed });
+    }
+
     /// Takes a look at the trees of all targets, where anything happened since the last one.
     pub(super) fn look_at_trees(&mut self, now: Stamp) {
         let busy: Vec<TargetId> = self
@@ -84,7 +96,7 @@ impl Guard {
         let mut trees = self.kernel.tables.trees();
         for id in busy {
             let seen = trees.remove(&id.0).unwrap_or_default();
-            self.step(now, id, InputKind::Trees(seen));
+            self.see_trees(now, id, seen);
         }
     }
 }

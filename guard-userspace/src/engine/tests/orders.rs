@@ -150,7 +150,10 @@ fn what_was_confirmed_is_what_is_ended() {
 #[test]
 fn a_tree_that_is_gone_is_not_ended() {
     let mut scene = scene(Mode::Enforce);
-    scene.feed(InputKind::Trees(Vec::new()));
+    scene.feed(InputKind::Trees {
+        seen: Vec::new(),
+        committed: 0,
+    });
     let (ends, refused) = ordered(&mut scene, order(1, Some(ROOT)));
     assert!(ends.is_empty());
     assert!(refused[0].contains("not there any more"), "{refused:?}");

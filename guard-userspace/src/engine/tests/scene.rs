@@ -47,7 +47,10 @@ impl Scene {
         };
         let trees = (1..=live + 4).map(|id| tree(id, self.now_ns)).collect();
         let second = self.now_ns / SECOND_NS;
-        let mut facts = self.feed(InputKind::Trees(trees));
+        let mut facts = self.feed(InputKind::Trees {
+            seen: trees,
+            committed: live,
+        });
         facts.extend(self.feed(InputKind::Rate {
             second,
             committed: live,

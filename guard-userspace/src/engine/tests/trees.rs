@@ -5,6 +5,7 @@ use super::*;
 use crate::model::kin::Birth;
 use guard_common::tree::force::Post;
 use guard_common::tree::{Place, Role};
+use std::collections::BTreeSet;
 
 /// A guarded container in which pid 10 is a gateway.
 fn gateway(config: TargetConfig) -> Scene {
@@ -131,13 +132,76 @@ fn no_more_than_sixteen_gateways_live_at_a_time() {
     assert_eq!(scene.permitted(execed(50, "node other.js")).len(), 1);
 }
 
+/// All in one step, as a survey finds them; and one after the other.
+#[test]
+fn protect_makes_no_more_than_sixteen_gateways_and_that_is_said_once() {
+    use crate::config::checked::Pattern;
+    use crate::model::kin::{Found, Survey};
+    let protected = || {
+        let mut config = container(Profile::Metamcp);
+        config.source = TargetSource::Cgroup("/sys/fs/cgroup/x".into());
+        config.protect = vec![Pattern::new("^gate ").unwrap()];
+        Scene::guarded(config)
+    };
+    let full = |facts: &[FactKind]| {
+        names(facts)
+            .iter()
+            .filter(|name| **name == "gateways_full")
+            .count()
+    };
+    let gateways = |scene: &Scene| {
+        let is = |permit: &&Permit| matches!(permit.action(), Action::Protect { .. });
+        let asked = scene.permits.iter().filter(is);
+        let pids: BTreeSet<String> = asked.filter_map(|one| one.action().in_words()).collect();
+        pids.len()
+    };
+
+    let mut scene = protected();
+    let found = |id: u64| Found {
+        process: key(tree(id, 0).root),
+        parent: 1,
+        session: 1,
+        argv: vec!["gate".to_owned(), "x".to_owned()],
+        place: Place::new(Role::Member, id),
+    };
+    let survey = Survey {
+        processes: (1..=18).map(found).collect(),
+        trees: (1..=18).map(|id| tree(id, 0)).collect(),
+        init: None,
+    };
+    let facts = scene.feed(InputKind::Surveyed(survey));
+    assert_eq!((gateways(&scene), full(&facts)), (16, 1));
+
+    let mut scene = protected();
+    let mut said = 0;
+    for id in 1..=18 {
+        let pid = tree(id, 0).root;
+        scene.feed(spawned(pid, 0, Place::new(Role::Member, id), Birth::Root));
+        said += full(&scene.feed(execed(pid, "gate x")));
+        if id <= 16 {
+            scene.placed(pid, Place::new(Role::Gateway, id));
+        }
+    }
+    assert_eq!((gateways(&scene), said), (16, 1));
+    let kin = scene.engine.target(T).unwrap().state.kin();
+    let family = |id| kin.get(tree(id, 0).root).unwrap().family.as_deref();
+    assert_eq!(
+        (family(16), family(17)),
+        (None, Some("gate")),
+        "a root like any other"
+    );
+}
+
 #[test]
 fn a_family_that_needs_more_is_given_more_at_its_next_start() {
     let mut scene = gateway(container(Profile::Metamcp));
     assert_eq!(scene.root(1, "npx -y browser@1.2"), []);
     let born_ns = scene.now_ns;
     scene.wait_ms(30_000);
-    scene.feed(InputKind::Trees(vec![sized(1, 12, 4, born_ns)]));
+    scene.feed(InputKind::Trees {
+        seen: vec![sized(1, 12, 4, born_ns)],
+        committed: 13,
+    });
     let raised = scene.root(2, "npx -y browser@1.3");
     assert!(
         matches!(
@@ -151,6 +215,29 @@ fn a_family_that_needs_more_is_given_more_at_its_next_start() {
         "{raised:?}"
     );
     assert_eq!(scene.root(3, "npx -y other"), [], "another family");
+}
+
+/// Before it may be settled, which goes by how large its family usually is.
+#[test]
+fn a_tree_has_its_size_when_it_may_be_settled() {
+    let noted = |settle_s, quiet_ms| {
+        let mut config = container(Profile::Metamcp);
+        config.gate.tree.settle = core::time::Duration::from_secs(settle_s);
+        let mut scene = gateway(config);
+        scene.root(1, "npx -y browser");
+        let born_ns = scene.now_ns;
+        scene.wait_ms(quiet_ms);
+        scene.feed(InputKind::Trees {
+            seen: vec![sized(1, 6, 4, born_ns)],
+            committed: 7,
+        });
+        let trees = scene.engine.target(T).unwrap().state.trees();
+        trees.sizes("npx browser").and_then(|sizes| sizes.peak())
+    };
+    assert_eq!(noted(120, 19_999), None);
+    assert_eq!(noted(120, 20_000), Some(6));
+    assert_eq!(noted(5, 4_999), None);
+    assert_eq!(noted(5, 5_000), Some(6));
 }
 
 #[test]
@@ -174,8 +261,8 @@ fn spare_slots_are_taken_back_only_while_room_is_short() {
             committed,
             counters,
         });
-        let all = (1..=10).map(|id| sized(id, 1, 4, born_ns)).collect();
-        scene.permitted(InputKind::Trees(all))
+        let seen = (1..=10).map(|id| sized(id, 1, 4, born_ns)).collect();
+        scene.permitted(InputKind::Trees { seen, committed })
     };
     let settled = |actions: Vec<Action>| {
         let is = |action: &&Action| matches!(action, Action::Settle { .. });
@@ -190,6 +277,13 @@ fn spare_slots_are_taken_back_only_while_room_is_short() {
     scene.wait_ms(1_000);
     assert_eq!(settled(trees(&mut scene, 30)), 0, "there is room");
     assert_eq!(settled(trees(&mut scene, 41)), 10);
+    // What that freed is in no sample: nothing happened there.
+    let seen = (1..=10).map(|id| sized(id, 1, 4, born_ns)).collect();
+    let looked = InputKind::Trees {
+        seen,
+        committed: 31,
+    };
+    assert_eq!(settled(scene.permitted(looked)), 0, "there is room again");
 }
 
 #[test]

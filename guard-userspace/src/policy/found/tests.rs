@@ -33,7 +33,7 @@ fn settled(
             processes: processes.clone(),
             init,
         };
-        let actions = decide(&survey, config);
+        let actions = decide(&survey, config, &mut Gateways::among(&survey.processes));
         if actions.is_empty() {
             return processes.iter().map(said).collect();
         }
