@@ -4,6 +4,8 @@
     reason = "a field that JSON has not reads as null"
 )]
 
+#[path = "docker/boots.rs"]
+mod boots;
 #[path = "docker/crashes.rs"]
 mod crashes;
 #[path = "docker/follow.rs"]
@@ -14,12 +16,16 @@ mod gateway;
 mod guarded;
 #[path = "docker/metamcp.rs"]
 mod metamcp;
+#[path = "docker/profile.rs"]
+mod profile;
 #[path = "docker/scene.rs"]
 mod scene;
 #[path = "docker/spawners.rs"]
 mod spawners;
 #[path = "docker/table.rs"]
 mod table;
+#[path = "docker/trees.rs"]
+mod trees;
 #[path = "docker/watch.rs"]
 mod watch;
 
@@ -27,11 +33,17 @@ use guard_tests::suite::trial;
 use libtest_mimic::{Arguments, Trial};
 
 fn main() {
-    let tests = with_a_guard().into_iter().chain(without_a_guard());
+    // What takes long is a suite of its own, and runs by its name alone.
+    let tests = if std::env::var_os("GUARD_LONG").is_some() {
+        long()
+    } else {
+        let quick = with_a_guard().into_iter().chain(without_a_guard());
+        quick.chain(trees()).collect()
+    };
     let mut arguments = Arguments::from_args();
     // Two storms at once would measure each other.
     arguments.test_threads = Some(1);
-    let conclusion = libtest_mimic::run(&arguments, tests.collect());
+    let conclusion = libtest_mimic::run(&arguments, tests);
     table::print();
     scene::end();
     conclusion.exit()
@@ -123,4 +135,24 @@ fn without_a_guard() -> Vec<Trial> {
             spawners::refused_forks,
         ),
     ]
+}
+
+/// Trees of several sizes.
+fn trees() -> Vec<Trial> {
+    vec![trial(
+        "trees_of_twelve_come_whole_or_not_at_all",
+        trees::large,
+    )]
+}
+
+/// Minutes each: the whole matrix of boots, and the largest crowd that is healthy.
+fn long() -> Vec<Trial> {
+    let boots = boots::Boot::all().map(|boot| trial(&boot.name(), move || boot.run()));
+    let crowd = trial(
+        "five_sessions_of_ten_npx_servers_pass",
+        boots::five_sessions,
+    );
+    // Its family is known after twenty seconds.
+    let raised = trial("a_family_that_needs_twelve_is_given_twelve", trees::raised);
+    boots.chain([crowd, raised]).collect()
 }

@@ -11,23 +11,12 @@ use guard_tests::docker::{Container, Parent};
 use serde_json::Value;
 
 use crate::metamcp::{BOOT, PATIENCE, Stand, TREE};
-use crate::scene::{Guard, OnStage, SOON, Stage};
+use crate::profile::{RESERVE, SLOTS, guard, untouched};
+use crate::scene::{OnStage, SOON};
 use crate::table;
 
-/// Slots of a whole tree, profile metamcp.
-const SLOTS: u64 = 4;
-/// Slots below the cap for the container's own wrappers, profile metamcp.
-const RESERVE: u64 = 4;
-
-/// An agent that guards the container `metamcp` as its profile says, but for this cap.
-fn guard(stage: &Stage, cap: u64) -> Result<Guard> {
-    let target = format!(
-        "name = \"metamcp\"\ncontainer = \"metamcp\"\nprofile = \"metamcp\"\n[target.gate]\nmax_processes = {cap}"
-    );
-    Guard::start(&stage.docker, &target, &[])
-}
-
-/// Two gateways behind a shell, an init of Docker's, npm, s6, and the gateway as PID 1: in each the
+/// Two gateways behind a shell, an init of Docker's, npm, s6,
+/// supervisord, and the gateway as PID 1: in each the
 /// spine is known, and each server is one tree of its family.
 pub fn layouts() -> Result<()> {
     let mut stage = OnStage::enter()?;
@@ -86,16 +75,7 @@ pub fn healthy() -> Result<()> {
     stand.gateway.settled(BOOT)?.ensure_all_idle()?;
     let report = stand.gateway.storm(5, Duration::ZERO, 2 * PATIENCE)?;
     same("served", report.first_with(10), 5)?;
-    let state = stand.gateway.settled(BOOT)?;
-    state.ensure_no_error()?;
-    state.ensure_all_idle()?;
-    same("refused", state.refused.len(), 0)?;
-    let target = guard.target()?;
-    let counts = &target["counts"];
-    ensure!(
-        counts["denied"] == 0 && counts["condemned"] == 0 && counts["killed"] == 0,
-        "{counts}"
-    );
+    untouched(&guard, &stand.gateway.settled(BOOT)?)?;
     guard.agent.stop_cleanly().map(drop)
 }
 

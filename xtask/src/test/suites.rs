@@ -156,6 +156,7 @@ const DOCKER: &[(&str, &str)] = &[
     ("npm", "npm"),
     ("s6-svscan", "s6"),
     ("python3", "python3"),
+    ("java", "default-jre-headless"),
 ];
 
 /// The kernel tests, wherever they run.

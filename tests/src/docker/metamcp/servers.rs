@@ -2,7 +2,11 @@
 
 use serde_json::{Value, json};
 
+use super::layout::PLACE;
 use crate::docker::image::{self, SERVERS};
+
+/// Where npx keeps what it installs for servers that start cold.
+pub(super) const COLD: &str = "/opt/cold";
 
 /// One configured server.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +34,34 @@ impl Server {
         several(number, |package| {
             ("npx", vec!["-y".to_owned(), package.to_owned()])
         })
+    }
+
+    /// So many by `npx -y`, each of which npx has to install first. Each has a folder of its own for
+    /// that, as so many different packages have; they share npm's cache of what was downloaded.
+    #[must_use]
+    pub fn cold(number: usize) -> Vec<Self> {
+        let mut servers = Self::npx(number);
+        for (index, server) in servers.iter_mut().enumerate() {
+            let cache = format!("--cache={COLD}/{index}");
+            server.arguments.insert(1, cache);
+        }
+        servers
+    }
+
+    /// A server with eleven processes below it, as a browser has: there before it answers
+    /// `initialize`, or, if it is `late`, before its first `tools/list`.
+    #[must_use]
+    pub fn browser(name: &str, late: bool) -> Self {
+        let script = format!("{PLACE}/browser.js");
+        let when = if late { "late" } else { "early" };
+        Self::new(name, "node", &[&script, when])
+    }
+
+    /// The link that its cold cache needs below [`COLD`], with its target.
+    pub(super) fn cold_link(&self) -> Option<(String, &'static str)> {
+        let mut options = self.arguments.iter();
+        let cache = options.find_map(|one| one.strip_prefix("--cache=/opt/cold/"))?;
+        Some((format!("{cache}/_cacache"), "/opt/npm/_cacache"))
     }
 
     /// So many by node alone: one process and 11 tasks each, for what need not be large.
