@@ -6,6 +6,8 @@
 
 #[path = "docker/boots.rs"]
 mod boots;
+#[path = "docker/byhand.rs"]
+mod byhand;
 #[path = "docker/crashes.rs"]
 mod crashes;
 #[path = "docker/follow.rs"]
@@ -14,6 +16,8 @@ mod follow;
 mod gateway;
 #[path = "docker/guarded.rs"]
 mod guarded;
+#[path = "docker/guests.rs"]
+mod guests;
 #[path = "docker/metamcp.rs"]
 mod metamcp;
 #[path = "docker/profile.rs"]
@@ -29,6 +33,7 @@ mod trees;
 #[path = "docker/watch.rs"]
 mod watch;
 
+use boots::Boot;
 use guard_tests::suite::trial;
 use libtest_mimic::{Arguments, Trial};
 
@@ -128,7 +133,9 @@ fn without_a_guard() -> Vec<Trial> {
             "what_runs_already_is_found_for_what_it_is",
             guarded::found_running,
         ),
-        trial("metamcp_leaks_a_tree_per_server_and_session", metamcp::leak),
+        trial("metamcp_leaks_a_tree_per_server_and_session", || {
+            metamcp::leak(5)
+        }),
         trial("metamcp_under_pids_limit", metamcp::pids_limit),
         trial(
             "every_way_to_start_a_program_can_tell_a_refused_fork",
@@ -137,22 +144,49 @@ fn without_a_guard() -> Vec<Trial> {
     ]
 }
 
-/// Trees of several sizes.
+/// Trees of several sizes, what is beside them, and how they are ended.
 fn trees() -> Vec<Trial> {
-    vec![trial(
-        "trees_of_twelve_come_whole_or_not_at_all",
-        trees::large,
-    )]
+    vec![
+        trial(
+            "no_more_of_a_family_than_max_instances",
+            trees::most_of_a_family,
+        ),
+        trial("docker_exec_works_in_mid_storm", guests::in_mid_storm),
+        trial("each_entry_has_a_budget_of_its_own", guests::budgets),
+        trial("a_wrapper_may_use_the_reserve", guests::reserve),
+        trial("javas_process_builder_can_tell_at_the_cap", spawners::java),
+        trial("retired_and_killed_trees_are_gone", byhand::ended),
+        trial("orphans_found_are_one_tree", byhand::orphans),
+        trial("trees_of_twelve_come_whole_or_not_at_all", trees::large),
+        trial(&LARGEST.name(), || LARGEST.run()),
+        trial(&COLD.name(), || COLD.run()),
+    ]
 }
+
+/// The largest boot where it is slowest, of what is installed: a minute where `docker-long` takes
+/// twenty.
+const LARGEST: Boot = Boot {
+    servers: 20,
+    cold: false,
+    one_cpu: true,
+};
+
+/// The smallest that has to install first.
+const COLD: Boot = Boot {
+    servers: 3,
+    cold: true,
+    one_cpu: false,
+};
 
 /// Minutes each: the whole matrix of boots, and the largest crowd that is healthy.
 fn long() -> Vec<Trial> {
-    let boots = boots::Boot::all().map(|boot| trial(&boot.name(), move || boot.run()));
+    let boots = Boot::all().map(|boot| trial(&boot.name(), move || boot.run()));
     let crowd = trial(
         "five_sessions_of_ten_npx_servers_pass",
         boots::five_sessions,
     );
     // Its family is known after twenty seconds.
     let raised = trial("a_family_that_needs_twelve_is_given_twelve", trees::raised);
-    boots.chain([crowd, raised]).collect()
+    let leak = trial("metamcp_leaks_190_processes", || metamcp::leak(20));
+    boots.chain([crowd, raised, leak]).collect()
 }

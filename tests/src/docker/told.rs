@@ -40,6 +40,8 @@ impl Told {
         container.give("/opt/told", files)?;
         let mut attach = docker.command(300, &["start", "-ai", container.id()]);
         attach.stdin(Stdio::piped()).stdout(Stdio::piped());
+        // What it complains of is in its log too.
+        attach.stderr(Stdio::null());
         let mut attached = attach.spawn().context("docker start -ai")?;
         let input = attached.stdin.take().context("no pipe to docker")?;
         let output = attached.stdout.take().context("no pipe from docker")?;

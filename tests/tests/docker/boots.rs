@@ -78,11 +78,11 @@ impl Boot {
         until(&guard, "counted", |target| {
             holds(target, own + TREE * trees, trees, own + SLOTS * trees)
         })?;
-        table::note(format!(
-            "| {} servers, {}, {} | {:.0} s | {} | {} | {} MB |",
+        table::boot(format!(
+            "| {} {} | {} | {:.0} s | {} | {} | {} MB |",
             self.servers,
             if self.cold { "cold" } else { "warm" },
-            if self.one_cpu { "one CPU" } else { "all CPUs" },
+            if self.one_cpu { "one" } else { "all" },
             took.as_secs_f64(),
             counts.live_peak,
             counts.spawns,

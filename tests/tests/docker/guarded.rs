@@ -149,7 +149,7 @@ pub fn storm() -> Result<()> {
 /// At the cap every way to start a program fails at once with an error that its caller can catch,
 /// and what comes by `docker exec` works, every time.
 pub fn at_the_cap() -> Result<()> {
-    const EXECS: u32 = 100;
+    const EXECS: u32 = 10;
     let mut stage = OnStage::enter()?;
     let stage = stage.get()?;
     let parent = Parent::new("metamcp")?;

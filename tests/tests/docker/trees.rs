@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use guard_tests::check::same;
+use guard_tests::docker::gateway::Gateway;
 use guard_tests::docker::metamcp::{Layout, Server, Setup};
+use guard_tests::docker::{Parent, storm};
 
 use crate::metamcp::{BOOT, PATIENCE, Stand};
 use crate::profile::{RESERVE, SLOTS, guard_with, holds, until};
@@ -107,5 +109,28 @@ pub fn raised() -> Result<()> {
     let state = stand.gateway.settled(BOOT)?;
     let errors: Vec<&str> = state.refused.iter().map(|one| one.errno.as_str()).collect();
     same("its successor", errors, vec!["EAGAIN"])?;
+    guard.agent.stop_cleanly().map(drop)
+}
+
+/// Two of one family may run: whoever comes third is refused in a way that its client hears of, and
+/// those that were there serve on. It has executed its program by then, which is how its family is
+/// known, so it is ended and not refused; a gateway that counts crashes counts it.
+pub fn most_of_a_family() -> Result<()> {
+    const MOST: usize = 2;
+    let mut stage = OnStage::enter()?;
+    let stage = stage.get()?;
+    let limit = format!("max_instances = {{ \"npx *server-memory\" = {MOST} }}");
+    let guard = guard_with(stage, &format!("max_processes = 400\n{limit}"))?;
+    let parent = Parent::new("metamcp")?;
+    let gateway = Gateway::start(&stage.docker, &stage.image, &parent, "metamcp", &[])?;
+    let course = storm::leak(&gateway, 2 * MOST, 1, Duration::from_secs(20))?;
+    same("served", (course.served(), course.kept), (MOST, MOST))?;
+    same("heard of it", course.failed(), MOST)?;
+    ensure!(gateway.container.runs()?, "the gateway died: {course}");
+    // The gateway and two trees of four: its shell, npm, npm's shell, the server.
+    until(&guard, "two of it", |target| {
+        holds(target, 1 + 2 * SLOTS, MOST as u64, 1 + 2 * SLOTS)
+            && target["families"][0]["trees"] == MOST
+    })?;
     guard.agent.stop_cleanly().map(drop)
 }
