@@ -57,8 +57,12 @@ pub fn ended() -> Result<()> {
         "node -e 'require(\"child_process\").spawn(\"sleep\", [\"600\"]); setInterval(() => 0, 1000)'; true",
     ];
     let _neighbour = Container::run(&stage.docker, &beside, "neighbour", &command)?;
+    let mut servers = Server::npx(1);
+    servers.extend(Server::node(2).pop());
+    // One of each.
+    let pair = TREE + 1;
     let setup = Setup {
-        servers: Server::npx(2),
+        servers,
         ..Setup::default()
     };
     let own = setup.layout.processes();
@@ -92,7 +96,7 @@ pub fn ended() -> Result<()> {
     let _neither = gateway.list(&gateway.open()?, PATIENCE);
     gateway.settled(BOOT)?;
     serve("served again")?;
-    stand.lives("two idle and two in use", own + 4 * TREE)?;
+    stand.lives("two idle and two in use", own + 2 * pair)?;
 
     let state = gateway.state()?;
     let idle = state.with_role("idle").find(|one| one.server == "memory");
@@ -107,7 +111,7 @@ pub fn ended() -> Result<()> {
         Ok(gateway.state()?.in_error() == ["memory"])
     })?;
     // The gateway ends the one that was in use.
-    stand.lives("nothing of that server is left", own + 2 * TREE)?;
+    stand.lives("nothing of that server is left", own + 2)?;
     same("trees killed", end(&guard, &["kill", "metamcp"])?, 2)?;
     stand.lives("nothing is left", own)?;
     until(&guard, "counted", |target| holds(target, own, 0, own))?;
