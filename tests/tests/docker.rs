@@ -161,8 +161,8 @@ fn trees() -> Vec<Trial> {
     ]
 }
 
-/// The largest boot where it is slowest, of what is installed: a minute where `docker-long` takes
-/// twenty.
+/// The largest boot where it is slowest, of what is installed: half a minute, where all of
+/// `docker-long` takes fifteen.
 const LARGEST: Boot = Boot {
     servers: 20,
     cold: false,

@@ -1,6 +1,7 @@
 //! The gateway that treats its servers as MetaMCP does, guarded: whole trees or none, and a refusal
 //! that nobody counts as a crash.
 
+use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -189,7 +190,7 @@ pub fn at_the_cap() -> Result<()> {
     let server = stage
         .docker
         .command(20, &["exec", "-i", "metamcp", "sh", "-c", "cat; echo end"])
-        .stdin(std::process::Stdio::null())
+        .stdin(Stdio::null())
         .output()
         .context("docker exec -i")?;
     same("docker exec -i", server.stdout.as_slice(), b"end\n")?;
@@ -307,10 +308,9 @@ pub fn found_running() -> Result<()> {
     };
     let stand = Stand::start(stage, "metamcp", &setup)?;
     stand.gateway.settled(BOOT)?.ensure_all_idle()?;
-    let pipeline = "sleep 15 | sleep 15";
-    stage
-        .docker
-        .output(&["exec", "-d", "metamcp", "sh", "-c", pipeline])?;
+    let pipeline = ["exec", "-i", "metamcp", "sh", "-c", "cat | cat; true"];
+    let mut guests = stage.docker.command(60, &pipeline);
+    let mut guests = guests.stdin(Stdio::piped()).spawn()?;
     let own = layout.processes();
     stand.lives("the servers and the guests", own + TREE + 3)?;
     let guard = guard(stage, 400)?;
@@ -335,6 +335,9 @@ pub fn found_running() -> Result<()> {
     };
     // What was there reserves nothing.
     until("all found", [own + TREE, 3, 1, own + TREE], 2)?;
+    // The end of their input is theirs.
+    drop(guests.stdin.take());
+    ensure!(guests.wait()?.success(), "docker exec failed");
     until("the guests are gone", [own + TREE, 0, 1, own + TREE], 2)?;
     let session = stand.gateway.open()?;
     let answer = stand.gateway.list(&session, PATIENCE);

@@ -4,9 +4,8 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use guard_tests::check::same;
-use guard_tests::docker::gateway::Gateway;
 use guard_tests::docker::metamcp::{Layout, Server, Setup};
-use guard_tests::docker::{Parent, storm};
+use guard_tests::docker::{Parent, Told};
 
 use crate::metamcp::{BOOT, PATIENCE, Stand};
 use crate::profile::{RESERVE, SLOTS, guard_with, holds, until};
@@ -112,25 +111,50 @@ pub fn raised() -> Result<()> {
     guard.agent.stop_cleanly().map(drop)
 }
 
-/// Two of one family may run: whoever comes third is refused in a way that its client hears of, and
-/// those that were there serve on. It has executed its program by then, which is how its family is
-/// known, so it is ended and not refused; a gateway that counts crashes counts it.
+/// Two of one family may run. Whoever comes third has executed its program by then, which is how its
+/// family is known, so it is not refused but without a slot, and ends when it forks. The two that were
+/// there serve on, and so does another family.
 pub fn most_of_a_family() -> Result<()> {
-    const MOST: usize = 2;
+    const SERVER: &str = "while read -r line; do /bin/echo served; done";
     let mut stage = OnStage::enter()?;
     let stage = stage.get()?;
-    let limit = format!("max_instances = {{ \"npx *server-memory\" = {MOST} }}");
-    let guard = guard_with(stage, &format!("max_processes = 400\n{limit}"))?;
+    let guard = guard_with(
+        stage,
+        "max_processes = 400\nmax_instances = { \"sh wanted*\" = 2 }",
+    )?;
     let parent = Parent::new("metamcp")?;
-    let gateway = Gateway::start(&stage.docker, &stage.image, &parent, "metamcp", &[])?;
-    let course = storm::leak(&gateway, 2 * MOST, 1, Duration::from_secs(20))?;
-    same("served", (course.served(), course.kept), (MOST, MOST))?;
-    same("heard of it", course.failed(), MOST)?;
-    ensure!(gateway.container.runs()?, "the gateway died: {course}");
-    // The gateway and two trees of four: its shell, npm, npm's shell, the server.
+    let files = [
+        ("servers.js", include_str!("../../gateways/servers.js")),
+        ("wanted.sh", SERVER),
+        ("other.sh", SERVER),
+    ];
+    let command = [stage.image.as_str(), "node", "/opt/told/servers.js"];
+    let mut gateway = Told::start(&stage.docker, &parent, "metamcp", &files, &command)?;
+    let mut start = |script: &str, number: &str| {
+        let said = gateway.say(&format!("start /opt/told/{script}"))?;
+        same(script, said.as_str(), number)
+    };
+    start("wanted.sh", "0")?;
+    start("wanted.sh", "1")?;
     until(&guard, "two of it", |target| {
-        holds(target, 1 + 2 * SLOTS, MOST as u64, 1 + 2 * SLOTS)
-            && target["families"][0]["trees"] == MOST
+        holds(target, 1 + 2, 2, 1 + 2 * SLOTS) && target["families"][0]["trees"] == 2
     })?;
+    start("wanted.sh", "2")?;
+    until(&guard, "the third has no slot", |target| {
+        holds(target, 1 + 2, 2, 1 + 2 * SLOTS) && target["counts"]["condemned_now"] == 1
+    })?;
+    start("other.sh", "3")?;
+    until(&guard, "another family has", |target| {
+        holds(target, 1 + 3, 3, 1 + 3 * SLOTS)
+    })?;
+    for (number, answer) in [
+        ("0", "served"),
+        ("1", "served"),
+        ("2", "SIGKILL"),
+        ("3", "served"),
+    ] {
+        let said = gateway.say(&format!("ask {number}"))?;
+        same(number, said.as_str(), answer)?;
+    }
     guard.agent.stop_cleanly().map(drop)
 }
