@@ -141,6 +141,7 @@ pub fn budgets() -> Result<()> {
         .docker
         .command(60, &["exec", "-i", "metamcp", "sh", "-c", all]);
     holder.stdin(Stdio::piped()).stdout(Stdio::piped());
+    holder.stderr(Stdio::null());
     let mut holder = holder.spawn().context("docker exec -i")?;
     let mut tell = holder.stdin.take().context("no pipe to docker")?;
     until(&guard, "it has its budget", |target| {

@@ -60,7 +60,8 @@ impl Server {
     /// The link that its cold cache needs below [`COLD`], with its target.
     pub(super) fn cold_link(&self) -> Option<(String, &'static str)> {
         let mut options = self.arguments.iter();
-        let cache = options.find_map(|one| one.strip_prefix("--cache=/opt/cold/"))?;
+        let cache = options.find_map(|one| one.strip_prefix("--cache="))?;
+        let cache = cache.strip_prefix(COLD)?.trim_start_matches('/');
         Some((format!("{cache}/_cacache"), "/opt/npm/_cacache"))
     }
 
@@ -120,6 +121,17 @@ mod tests {
         assert_eq!(names.len(), 20, "{names:?}");
         let first = servers.first().map(|one| one.name.as_str());
         assert_eq!(first, Some("memory"));
+    }
+
+    #[test]
+    fn a_cold_server_has_a_cache_of_its_own_but_for_what_was_downloaded() {
+        let links = |servers: Vec<Server>| -> BTreeSet<_> {
+            servers.iter().filter_map(Server::cold_link).collect()
+        };
+        assert_eq!(links(Server::cold(20)).len(), 20);
+        let second = ("1/_cacache".to_owned(), "/opt/npm/_cacache");
+        assert!(links(Server::cold(2)).contains(&second));
+        assert!(links(Server::npx(20)).is_empty());
     }
 
     #[test]
