@@ -8,13 +8,19 @@ use guard_common::GateMode;
 use guard_common::entry::flag;
 use guard_common::word::Word;
 
-/// Whether few slots are free (how few is NEAR's to say), or few tokens: a quarter of the burst.
+/// Whether few slots are free (how few is NEAR's to say), or few tokens: a quarter of the burst; or
+/// somebody from outside may have used half of its budget.
 #[inline(always)]
 pub fn is_near(target: Target) -> bool {
     let limits = target.limits.get();
     let committed = gate_word!(target, committed).load();
     let open = limits.terms().open_to_trees();
     if open.saturating_sub(committed) < maps::near_slots(target.slot) {
+        return true;
+    }
+    // All of them may have come in one entry.
+    let guests = count!(target, guests).load();
+    if guests != 0 && guests >= limits.terms().guest_processes / 2 {
         return true;
     }
     let now = task::now_ns();

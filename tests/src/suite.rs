@@ -25,7 +25,7 @@ pub fn cannot_here(why: &str) -> Error {
 
 /// A test of that name.
 #[must_use]
-pub fn trial(name: &str, test: fn() -> Result<()>) -> Trial {
+pub fn trial(name: &str, test: impl FnOnce() -> Result<()> + Send + 'static) -> Trial {
     Trial::ignorable_test(name, move || match test() {
         Ok(()) => Ok(Completion::Completed),
         Err(error) => match error.downcast_ref::<CannotHere>() {

@@ -4,6 +4,10 @@
     reason = "a field that JSON has not reads as null"
 )]
 
+#[path = "docker/boots.rs"]
+mod boots;
+#[path = "docker/byhand.rs"]
+mod byhand;
 #[path = "docker/crashes.rs"]
 mod crashes;
 #[path = "docker/follow.rs"]
@@ -12,26 +16,39 @@ mod follow;
 mod gateway;
 #[path = "docker/guarded.rs"]
 mod guarded;
+#[path = "docker/guests.rs"]
+mod guests;
 #[path = "docker/metamcp.rs"]
 mod metamcp;
+#[path = "docker/profile.rs"]
+mod profile;
 #[path = "docker/scene.rs"]
 mod scene;
 #[path = "docker/spawners.rs"]
 mod spawners;
 #[path = "docker/table.rs"]
 mod table;
+#[path = "docker/trees.rs"]
+mod trees;
 #[path = "docker/watch.rs"]
 mod watch;
 
+use boots::Boot;
 use guard_tests::suite::trial;
 use libtest_mimic::{Arguments, Trial};
 
 fn main() {
-    let tests = with_a_guard().into_iter().chain(without_a_guard());
+    // What takes long is a suite of its own, and runs by its name alone.
+    let tests = if std::env::var_os("GUARD_LONG").is_some() {
+        long()
+    } else {
+        let quick = with_a_guard().into_iter().chain(without_a_guard());
+        quick.chain(trees()).collect()
+    };
     let mut arguments = Arguments::from_args();
     // Two storms at once would measure each other.
     arguments.test_threads = Some(1);
-    let conclusion = libtest_mimic::run(&arguments, tests.collect());
+    let conclusion = libtest_mimic::run(&arguments, tests);
     table::print();
     scene::end();
     conclusion.exit()
@@ -82,8 +99,6 @@ fn with_a_guard() -> Vec<Trial> {
 /// The gateway that behaves as MetaMCP does, and what a refused fork looks like.
 fn without_a_guard() -> Vec<Trial> {
     vec![
-        trial("metamcp_serves_a_session_in_each_layout", metamcp::layouts),
-        trial("metamcp_boots_three_and_ten_servers", metamcp::boots),
         trial(
             "metamcp_writes_off_a_server_for_one_crash",
             crashes::one_crash,
@@ -116,11 +131,67 @@ fn without_a_guard() -> Vec<Trial> {
             "what_runs_already_is_found_for_what_it_is",
             guarded::found_running,
         ),
-        trial("metamcp_leaks_a_tree_per_server_and_session", metamcp::leak),
+        trial("metamcp_leaks_a_tree_per_server_and_session", || {
+            metamcp::leak(5)
+        }),
         trial("metamcp_under_pids_limit", metamcp::pids_limit),
         trial(
             "every_way_to_start_a_program_can_tell_a_refused_fork",
             spawners::refused_forks,
         ),
     ]
+}
+
+/// Trees of several sizes, what is beside them, and how they are ended.
+fn trees() -> Vec<Trial> {
+    vec![
+        trial(
+            "no_more_of_a_family_than_max_instances",
+            trees::most_of_a_family,
+        ),
+        trial("docker_exec_works_in_mid_storm", guests::in_mid_storm),
+        trial("each_entry_has_a_budget_of_its_own", guests::budgets),
+        trial("a_wrapper_may_use_the_reserve", guests::reserve),
+        trial("javas_process_builder_can_tell_at_the_cap", spawners::java),
+        trial("retired_and_killed_trees_are_gone", byhand::ended),
+        trial("orphans_found_are_one_tree", byhand::orphans),
+        trial("trees_of_twelve_come_whole_or_not_at_all", trees::large),
+        trial(&LARGEST.name(), || LARGEST.run()),
+        trial(&COLD.name(), || COLD.run()),
+    ]
+}
+
+/// The largest boot where it is slowest, of what is installed: half a minute, where all of
+/// `docker-long` takes fifteen.
+const LARGEST: Boot = Boot {
+    servers: 20,
+    cold: false,
+    one_cpu: true,
+};
+
+/// The smallest that has to install first.
+const COLD: Boot = Boot {
+    servers: 3,
+    cold: true,
+    one_cpu: false,
+};
+
+/// What takes minutes: the whole matrix of boots, the largest crowd that is healthy.
+fn long() -> Vec<Trial> {
+    let boots = Boot::all().map(|boot| trial(&boot.name(), move || boot.run()));
+    let crowd = trial(
+        "five_sessions_of_ten_npx_servers_pass",
+        boots::five_sessions,
+    );
+    // Its family is known after twenty seconds.
+    let raised = trial("a_family_that_needs_twelve_is_given_twelve", trees::raised);
+    let more = [
+        crowd,
+        raised,
+        // No guard: that the gateway of these tests has the real one's figures.
+        trial("metamcp_serves_a_session_in_each_layout", metamcp::layouts),
+        trial("metamcp_boots_three_and_ten_servers", metamcp::boots),
+        trial("metamcp_leaks_190_processes", || metamcp::leak(20)),
+    ];
+    boots.chain(more).collect()
 }

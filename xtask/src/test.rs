@@ -11,13 +11,13 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 
 use crate::{bpf, lint, step, tidy};
-use suites::{Kind, SUITES, Suite};
+use suites::{BY_NAME, Kind, SUITES, Suite};
 pub use tally::Tally;
 
 /// Which suites run.
 #[derive(clap::Args)]
 pub struct Options {
-    /// The suites to run; all without any.
+    /// The suites to run; without any all but those that run by their name alone.
     #[arg(value_name = "SUITE")]
     suites: Vec<String>,
     /// List the suites and stop.
@@ -37,6 +37,9 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     if options.list {
         for suite in SUITES {
             println!("{:<14} {}", suite.name, suite.about);
+        }
+        for suite in BY_NAME {
+            println!("{:<14} by name only: {}", suite.name, suite.about);
         }
         return Ok(ExitCode::SUCCESS);
     }
@@ -60,11 +63,8 @@ fn choose(names: &[String]) -> Result<Vec<&'static Suite>> {
         return Ok(SUITES.iter().collect());
     }
     let known = || {
-        SUITES
-            .iter()
-            .map(|suite| suite.name)
-            .collect::<Vec<_>>()
-            .join(", ")
+        let all = SUITES.iter().chain(BY_NAME);
+        all.map(|suite| suite.name).collect::<Vec<_>>().join(", ")
     };
     names
         .iter()
@@ -173,16 +173,26 @@ mod tests {
 
     #[test]
     fn suites_have_names_of_their_own_and_their_programs_exist() {
-        let mut names: Vec<_> = SUITES.iter().map(|suite| suite.name).collect();
+        let all = || SUITES.iter().chain(BY_NAME);
+        let mut names: Vec<_> = all().map(|suite| suite.name).collect();
         names.sort_unstable();
         names.dedup();
-        assert_eq!(names.len(), SUITES.len());
-        for suite in SUITES {
+        assert_eq!(names.len(), all().count());
+        for suite in all() {
             if let Kind::Binary(binary) = &suite.kind {
                 let file = crate::workspace::root().join(format!("tests/tests/{}.rs", binary.test));
                 assert!(file.is_file(), "{} of suite {}", file.display(), suite.name);
             }
         }
+    }
+
+    #[test]
+    fn what_runs_by_name_alone_does_not_run_unnamed() {
+        let long = |names: &[String]| {
+            let chosen = choose(names).unwrap();
+            chosen.iter().any(|suite| suite.name == "docker-long")
+        };
+        assert!(!long(&[]) && long(&["docker-long".to_owned()]));
     }
 
     #[test]

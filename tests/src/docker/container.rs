@@ -1,7 +1,7 @@
 //! A container of one test's own.
 
 use std::fs::{self, Permissions};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
@@ -89,9 +89,28 @@ impl Container {
             fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
             fs::set_permissions(&path, Permissions::from_mode(0o755))?;
         }
+        self.copy(&folder, place)
+    }
+
+    /// Copies what is in a folder of the host.
+    fn copy(&self, folder: &Folder, place: &str) -> Result<()> {
         let from = format!("{}/.", folder.path().display());
         let to = format!("{}:{place}", self.id);
         self.docker.output(&["cp", &from, &to]).map(drop)
+    }
+
+    /// Makes symbolic links below a folder of it, each with what it points to.
+    ///
+    /// # Errors
+    /// Docker's.
+    pub fn link(&self, place: &str, links: &[(String, &str)]) -> Result<()> {
+        let folder = Folder::new()?;
+        for (name, target) in links {
+            let path = folder.path().join(name);
+            fs::create_dir_all(path.parent().context("a link at /")?)?;
+            symlink(target, &path).with_context(|| format!("cannot make {}", path.display()))?;
+        }
+        self.copy(&folder, place)
     }
 
     /// Starts it.

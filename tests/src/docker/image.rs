@@ -1,4 +1,4 @@
-//! The image: the host's shell, Python and s6, node, npm, pnpm, supergateway, and the official npx
+//! The image: the host's shell, Python and s6, supervisord, node, npm, pnpm, supergateway, and the official npx
 //! servers in a warm cache, so that `npx -y` works where there is no network.
 //!
 //! Node and npm come from npm's registry too: supergateway needs Node 20, and Debian 12 has 18. So the
@@ -10,7 +10,7 @@ use std::process::Stdio;
 
 use anyhow::{Context, Result};
 
-use super::{Docker, run};
+use super::{Docker, java, run};
 
 /// The gateway. 3.4.3 dies of any refused spawn.
 pub const GATEWAY: &str = "supergateway@4.0.0";
@@ -39,7 +39,7 @@ const NPM: &str = "npm@11.19.1";
 /// Where npm's cache is in the image.
 const CACHE: &str = "/opt/npm";
 /// Raised when the recipe changes.
-const RECIPE: u32 = 4;
+const RECIPE: u32 = 5;
 
 /// Programs copied from the host, with the libraries they need.
 const PROGRAMS: [&str; 12] = [
@@ -56,6 +56,9 @@ const PROGRAMS: [&str; 12] = [
     "s6-svscan",
     "s6-supervise",
 ];
+/// Programs of Python alone that are unpacked from Debian's packages, not installed: that would start
+/// a supervisord on the host.
+const UNPACKED: [&str; 2] = ["supervisor", "python3-pkg-resources"];
 /// Debian's own, whatever PATH prefers: its library lies beside it.
 const PYTHON: &str = "/usr/bin/python3";
 
@@ -81,6 +84,8 @@ pub fn ensure(docker: &Docker, store: &Path) -> Result<String> {
     fs::write(root.join("etc/passwd"), "root:x:0:0:root:/root:/bin/sh\n")?;
     programs(&root)?;
     python(&root)?;
+    unpacked(store, &root)?;
+    java::libraries(&root)?;
     packages(&root)?;
     import(docker, store, &root, &name)?;
     fs::remove_dir_all(&root).with_context(|| format!("cannot remove {}", root.display()))?;
@@ -119,8 +124,29 @@ fn python(root: &Path) -> Result<()> {
     Ok(())
 }
 
+fn unpacked(store: &Path, root: &Path) -> Result<()> {
+    let folder = store.join("debs");
+    fs::create_dir_all(&folder)?;
+    let apt = |arguments: &[&str]| {
+        let mut command = run::command(120, "apt-get");
+        command.args(arguments).current_dir(&folder);
+        run::output(&mut command)
+    };
+    let download = || apt(&[&["-q", "download"], UNPACKED.as_slice()].concat());
+    // A machine that has everything else may have no lists.
+    if download().is_err() {
+        apt(&["-q", "update"])?;
+        download().context("apt-get could not fetch supervisor: is Debian's mirror reachable?")?;
+    }
+    for file in fs::read_dir(&folder)?.flatten() {
+        let mut unpack = run::command(30, "dpkg-deb");
+        run::output(unpack.arg("-x").arg(file.path()).arg(root))?;
+    }
+    fs::remove_dir_all(&folder).context("the packages")
+}
+
 /// Copies what a program is linked with.
-fn libraries(program: &Path, root: &Path) -> Result<()> {
+pub(super) fn libraries(program: &Path, root: &Path) -> Result<()> {
     // A static program has none: ldd fails and says so.
     let needs = run::output(run::command(10, "ldd").arg(program)).unwrap_or_default();
     for library in needs

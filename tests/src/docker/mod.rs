@@ -10,14 +10,17 @@ pub mod container;
 pub mod daemon;
 pub mod gateway;
 pub mod image;
+pub mod java;
 pub mod metamcp;
 pub mod parent;
 pub mod prober;
 pub mod run;
 pub mod spawners;
 pub mod storm;
+pub mod told;
 
 pub use cli::Docker;
 pub use container::Container;
 pub use daemon::Daemon;
 pub use parent::Parent;
+pub use told::Told;

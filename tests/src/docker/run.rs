@@ -7,7 +7,7 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 
 /// What the suite runs, with the Debian package that has it.
-const PROGRAMS: [(&str, &str); 9] = [
+const PROGRAMS: [(&str, &str); 10] = [
     ("dockerd", "docker.io"),
     ("docker", "docker.io"),
     ("containerd", "containerd"),
@@ -16,6 +16,7 @@ const PROGRAMS: [(&str, &str); 9] = [
     ("tar", "tar"),
     ("s6-svscan", "s6"),
     ("s6-supervise", "s6"),
+    ("java", "default-jre-headless"),
     ("ldd", "libc-bin"),
 ];
 

@@ -97,7 +97,11 @@ pub fn end_of_file() -> Result<()> {
 pub fn refused() -> Result<()> {
     let mut stage = OnStage::enter()?;
     let stage = stage.get()?;
-    let stand = Stand::start(stage, "refused", &Setup::default())?;
+    let setup = Setup {
+        servers: Server::node(3),
+        ..Setup::default()
+    };
+    let stand = Stand::start(stage, "refused", &setup)?;
     let gateway = &stand.gateway;
     gateway.settled(BOOT)?.ensure_all_idle()?;
     let limit = |most: &str| gateway.container.tell(&["update", "--pids-limit", most]);

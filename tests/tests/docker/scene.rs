@@ -66,6 +66,8 @@ pub fn end() {
 /// An agent that follows the suite's dockerd.
 pub struct Guard {
     pub agent: Agent,
+    /// Where commands reach it.
+    pub socket: String,
     port: u16,
     _folder: Folder,
 }
@@ -85,6 +87,7 @@ impl Guard {
         let agent = Agent::run_with(&[("DOCKER_HOST", docker.host())], &all)?;
         let guard = Self {
             agent,
+            socket,
             port,
             _folder: folder,
         };

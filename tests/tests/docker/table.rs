@@ -7,6 +7,7 @@ use guard_tests::docker::storm::Course;
 use guard_tests::witness::Counts;
 
 static ROWS: Mutex<Vec<Row>> = Mutex::new(Vec::new());
+static BOOTS: Mutex<Vec<String>> = Mutex::new(Vec::new());
 static NOTES: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
 /// One storm: a column of the table.
@@ -25,6 +26,12 @@ pub fn add(row: Row) {
     ROWS.lock()
         .unwrap_or_else(PoisonError::into_inner)
         .push(row);
+}
+
+/// Keeps one boot under the guard, a line of a table, for [`print`].
+pub fn boot(line: String) {
+    let mut boots = BOOTS.lock().unwrap_or_else(PoisonError::into_inner);
+    boots.push(line);
 }
 
 /// Keeps a measured figure for [`print`].
@@ -87,7 +94,21 @@ pub fn print() {
     for figure in NOTES.lock().unwrap_or_else(PoisonError::into_inner).iter() {
         println!("{figure}");
     }
+    boots();
     storms();
+}
+
+/// Prints all boots under the guard.
+fn boots() {
+    let boots = BOOTS.lock().unwrap_or_else(PoisonError::into_inner);
+    if boots.is_empty() {
+        return;
+    }
+    println!("\n| servers | CPUs | all idle after | processes at most | spawns | memory at most |");
+    println!("| --- | --- | --- | --- | --- | --- |");
+    for line in boots.iter() {
+        println!("{line}");
+    }
 }
 
 /// Prints all storms: 20 sessions that are never ended, three at a time, over supergateway 4.0.0.

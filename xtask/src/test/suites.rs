@@ -46,7 +46,7 @@ pub struct Machine {
     pub lsm: Option<&'static str>,
 }
 
-/// All suites.
+/// The suites that run where none is named.
 pub const SUITES: &[Suite] = &[
     Suite {
         name: "lint",
@@ -147,6 +147,19 @@ pub const SUITES: &[Suite] = &[
     },
 ];
 
+/// Suites that run by their name alone: what they show takes too long for each change.
+pub const BY_NAME: &[Suite] = &[Suite {
+    name: "docker-long",
+    about: "healthy boots of 3 to 20 npx servers, cold and warm, on one CPU and all; five sessions of ten",
+    kind: Kind::Binary(Binary {
+        test: "docker",
+        programs: DOCKER,
+        environment: &[("GUARD_EXPECT_MODE", "deny"), ("GUARD_LONG", "1")],
+        machine: None,
+        timeout: Duration::from_secs(40 * 60),
+    }),
+}];
+
 /// dockerd with its runtime, and what fetches the contents of its image.
 const DOCKER: &[(&str, &str)] = &[
     ("dockerd", "docker.io"),
@@ -156,6 +169,7 @@ const DOCKER: &[(&str, &str)] = &[
     ("npm", "npm"),
     ("s6-svscan", "s6"),
     ("python3", "python3"),
+    ("java", "default-jre-headless"),
 ];
 
 /// The kernel tests, wherever they run.
@@ -172,5 +186,8 @@ const EMULATED: Duration = Duration::from_secs(20 * 60);
 
 /// The suite of that name.
 pub fn find(name: &str) -> Option<&'static Suite> {
-    SUITES.iter().find(|suite| suite.name == name)
+    SUITES
+        .iter()
+        .chain(BY_NAME)
+        .find(|suite| suite.name == name)
 }

@@ -14,13 +14,20 @@ pub enum Layout {
     NpmStart,
     /// s6-svscan, which keeps s6-supervise, which keeps the gateway.
     S6,
+    /// supervisord, which keeps the gateway.
+    Supervisord,
     /// The gateway itself is PID 1, and reaps nobody's orphans.
     Direct,
 }
 
 /// Each file below [`PLACE`], with its text.
-pub(super) const FILES: [(&str, &str); 6] = [
+pub(super) const FILES: [(&str, &str); 8] = [
     ("metamcp.js", include_str!("../../../gateways/metamcp.js")),
+    ("browser.js", include_str!("../../../gateways/browser.js")),
+    (
+        "supervisord.conf",
+        "[supervisord]\nnodaemon=true\nuser=root\nlogfile=/dev/null\nlogfile_maxbytes=0\npidfile=/tmp/supervisord.pid\n[program:gateway]\ncommand=node /opt/metamcp/metamcp.js\nstdout_logfile=/dev/fd/1\nstdout_logfile_maxbytes=0\n",
+    ),
     (
         "entrypoint.sh",
         include_str!("../../../gateways/entrypoint.sh"),
@@ -45,11 +52,12 @@ pub(super) const FILES: [(&str, &str); 6] = [
 
 impl Layout {
     /// All of them.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Entrypoint,
         Self::Init,
         Self::NpmStart,
         Self::S6,
+        Self::Supervisord,
         Self::Direct,
     ];
 
@@ -66,6 +74,8 @@ impl Layout {
             Self::NpmStart => 3,
             // s6-svscan, s6-supervise, the gateway.
             Self::S6 => 3,
+            // supervisord, the gateway.
+            Self::Supervisord => 2,
             Self::Direct => 1,
         }
     }
@@ -85,6 +95,7 @@ impl Layout {
             Self::Init | Self::Direct => &["node", "metamcp.js"],
             Self::NpmStart => &["npm", "start"],
             Self::S6 => &["s6-svscan", "/opt/metamcp/services"],
+            Self::Supervisord => &["supervisord", "-c", "/opt/metamcp/supervisord.conf"],
         }
     }
 }

@@ -118,6 +118,11 @@ impl MetaMcp {
         ];
         let container = Container::create(docker, parent, name, &rest.concat())?;
         container.give(layout::PLACE, &layout::FILES)?;
+        let cold = setup.servers.iter().filter_map(Server::cold_link);
+        let cold: Vec<_> = cold.collect();
+        if !cold.is_empty() {
+            container.link(servers::COLD, &cold)?;
+        }
         container.start()?;
         let gateway = Self { container, port };
         eventually("the gateway listens", LISTENS, || {

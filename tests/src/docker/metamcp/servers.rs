@@ -2,7 +2,11 @@
 
 use serde_json::{Value, json};
 
+use super::layout::PLACE;
 use crate::docker::image::{self, SERVERS};
+
+/// Where npx keeps what it installs for servers that start cold.
+pub(super) const COLD: &str = "/opt/cold";
 
 /// One configured server.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +34,35 @@ impl Server {
         several(number, |package| {
             ("npx", vec!["-y".to_owned(), package.to_owned()])
         })
+    }
+
+    /// So many by `npx -y`, each of which npx has to install first. Each has a folder of its own for
+    /// that, as so many different packages have; they share npm's cache of what was downloaded.
+    #[must_use]
+    pub fn cold(number: usize) -> Vec<Self> {
+        let mut servers = Self::npx(number);
+        for (index, server) in servers.iter_mut().enumerate() {
+            let cache = format!("--cache={COLD}/{index}");
+            server.arguments.insert(1, cache);
+        }
+        servers
+    }
+
+    /// A server with eleven processes below it, as a browser has: there before it answers
+    /// `initialize`, or, if it is `late`, before its first `tools/list`.
+    #[must_use]
+    pub fn browser(name: &str, late: bool) -> Self {
+        let script = format!("{PLACE}/browser.js");
+        let when = if late { "late" } else { "early" };
+        Self::new(name, "node", &[&script, when])
+    }
+
+    /// The link that its cold cache needs below [`COLD`], with its target.
+    pub(super) fn cold_link(&self) -> Option<(String, &'static str)> {
+        let mut options = self.arguments.iter();
+        let cache = options.find_map(|one| one.strip_prefix("--cache="))?;
+        let cache = cache.strip_prefix(COLD)?.trim_start_matches('/');
+        Some((format!("{cache}/_cacache"), "/opt/npm/_cacache"))
     }
 
     /// So many by node alone: one process and 11 tasks each, for what need not be large.
@@ -88,6 +121,17 @@ mod tests {
         assert_eq!(names.len(), 20, "{names:?}");
         let first = servers.first().map(|one| one.name.as_str());
         assert_eq!(first, Some("memory"));
+    }
+
+    #[test]
+    fn a_cold_server_has_a_cache_of_its_own_but_for_what_was_downloaded() {
+        let links = |servers: Vec<Server>| -> BTreeSet<_> {
+            servers.iter().filter_map(Server::cold_link).collect()
+        };
+        assert_eq!(links(Server::cold(20)).len(), 20);
+        let second = ("1/_cacache".to_owned(), "/opt/npm/_cacache");
+        assert!(links(Server::cold(2)).contains(&second));
+        assert!(links(Server::npx(20)).is_empty());
     }
 
     #[test]

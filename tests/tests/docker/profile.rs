@@ -1,0 +1,57 @@
+//! A container `metamcp`, guarded as its profile says.
+
+use anyhow::{Context, Result, ensure};
+use guard_tests::check::{eventually, same};
+use guard_tests::docker::metamcp::State;
+use serde_json::Value;
+
+use crate::scene::{Guard, SOON, Stage};
+
+/// Slots of a whole tree.
+pub const SLOTS: u64 = 4;
+/// Slots below the cap for the container's own wrappers.
+pub const RESERVE: u64 = 4;
+
+/// An agent that guards it, with this cap.
+pub fn guard(stage: &Stage, cap: u64) -> Result<Guard> {
+    guard_with(stage, &format!("max_processes = {cap}"))
+}
+
+/// An agent that guards it, with these lines in its `[target.gate]`, and what may follow that.
+pub fn guard_with(stage: &Stage, gate: &str) -> Result<Guard> {
+    let target = format!(
+        "name = \"metamcp\"\ncontainer = \"metamcp\"\nprofile = \"metamcp\"\n[target.gate]\n{gate}"
+    );
+    Guard::start(&stage.docker, &target, &[])
+}
+
+/// Nothing was refused, nobody ended, and each server has its idle instance.
+pub fn untouched(guard: &Guard, state: &State) -> Result<()> {
+    state.ensure_no_error()?;
+    state.ensure_all_idle()?;
+    same("refused", state.refused.len(), 0)?;
+    let target = guard.target()?;
+    let counts = &target["counts"];
+    ensure!(
+        counts["denied"] == 0 && counts["condemned"] == 0 && counts["killed"] == 0,
+        "{counts}"
+    );
+    Ok(())
+}
+
+/// Waits until `holds` is true of what the agent says; gives what it said then.
+pub fn until(guard: &Guard, what: &str, holds: impl Fn(&Value) -> bool) -> Result<Value> {
+    let mut last = Value::Null;
+    eventually(what, SOON, || {
+        last = guard.target()?;
+        Ok(holds(&last))
+    })
+    .with_context(|| format!("{what}: {last}"))?;
+    Ok(last)
+}
+
+/// So many live processes, trees and slots taken.
+pub fn holds(target: &Value, live: u64, trees: u64, committed: u64) -> bool {
+    let counts = &target["counts"];
+    counts["live"] == live && counts["trees"] == trees && target["committed"] == committed
+}
