@@ -54,7 +54,7 @@ fn admits_process(child: u64, mode: GateMode) -> bool {
     };
     rate::touch(target);
     count!(target, denied).count();
-    gate::refused(target, limit, verdict::DENIED);
+    gate::refused(target, parent, limit, verdict::DENIED);
     false
 }
 

@@ -2,11 +2,11 @@
 
 use crate::maps::{self, Target};
 use crate::{count, detail, task, trees};
-use guard_common::GateMode;
 use guard_common::abi::MAX_PROCESSES;
 use guard_common::record::limit;
 use guard_common::tree::{Grant, Place, Role};
 use guard_common::word::Word;
+use guard_common::{GateMode, ProcessEntry};
 
 /// Whether the target's limits are in force in `mode`.
 #[inline(always)]
@@ -87,9 +87,13 @@ pub fn gone(target: Target, place: Place) {
 }
 
 /// A spawn met a limit: said at once. Of a full table this breach is all that is said: a log line
-/// costs 12.7 µs with a reader (kernel-facts §5), in the middle of a fork.
+/// costs 12.7 µs with a reader (kernel-facts §5), in the middle of a fork. Of a condemned one's forks
+/// nothing is said: no limit was asked.
 #[inline(always)]
-pub fn refused(target: Target, limit: u32, verdict: u32) {
+pub fn refused(target: Target, parent: maps::Ref<ProcessEntry>, limit: u32, verdict: u32) {
+    if Place(parent.place().load()).role() == Role::Nobody {
+        return;
+    }
     if limit == limit::TABLE {
         count!(target, table_full).count();
     }
@@ -98,7 +102,7 @@ pub fn refused(target: Target, limit: u32, verdict: u32) {
 
 /// The current process is condemned and has reached an exec or a fork: it ends here.
 #[inline(always)]
-pub fn execute_sentence(target: Target, entry: maps::Ref<guard_common::ProcessEntry>) {
+pub fn execute_sentence(target: Target, entry: maps::Ref<ProcessEntry>) {
     use guard_common::entry::flag;
     let flags = entry.flags();
     let before = flags.load();

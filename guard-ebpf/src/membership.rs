@@ -66,7 +66,7 @@ pub fn born(target: Target, parent: Ref<ProcessEntry>, pid: u32) {
         trees::give_back(target.slot, grant);
         if added == Added::Full {
             // It runs, and nobody will know it: at least that is said.
-            gate::refused(target, limit::TABLE, verdict::OBSERVED);
+            gate::refused(target, parent, limit::TABLE, verdict::OBSERVED);
         }
         return;
     }
@@ -110,7 +110,7 @@ fn granted(target: Target, parent: Ref<ProcessEntry>) -> Option<Grant> {
         Err(trees::HAS_LEFT) => None,
         Err(met) if gate::mode_is(target, GateMode::Observe) => {
             count!(target, would_refuse).count();
-            gate::refused(target, met, verdict::OBSERVED);
+            gate::refused(target, parent, met, verdict::OBSERVED);
             let post = Post::of_child(Place(parent.place().load()));
             let place = trees::force(target.slot, post);
             Some(Grant {
@@ -119,7 +119,7 @@ fn granted(target: Target, parent: Ref<ProcessEntry>) -> Option<Grant> {
             })
         }
         Err(met) => {
-            gate::refused(target, met, verdict::CONDEMNED);
+            gate::refused(target, parent, met, verdict::CONDEMNED);
             Some(nothing)
         }
     }

@@ -94,6 +94,10 @@ fn main() {
             arming::of_what_ends,
         ),
         trial(
+            "threads_that_come_while_they_are_adopted_are_counted",
+            arming::of_coming_threads,
+        ),
+        trial(
             "a_cgroup_is_guarded_from_its_first_process",
             arming::before_it_exists,
         ),

@@ -1,13 +1,19 @@
 //! Carries out one permit.
 
-use crate::evidence::process::ticks;
+use crate::evidence::process::{all_pids, ticks};
 use crate::kernel::Kernel;
 use crate::kernel::control::ControlError;
 use crate::model::{Action, Outcome, OutcomeKind, Placed, ProcessKey, TargetId};
 use crate::rails::Permit;
+use guard_common::ProcessEntry;
 use guard_common::abi::Control;
 use guard_common::entry::flag;
 use guard_common::tree::Place;
+use guard_common::tree::force::Post;
+
+/// Passes over a tree that is to lose its slots: a child may be born between a listing and its parent's
+/// turn.
+const PASSES: usize = 5;
 
 /// Does what is permitted, and says how it ended.
 #[must_use]
@@ -32,6 +38,10 @@ pub fn execute(permit: Permit, kernel: &mut Kernel) -> Outcome {
         }
         Action::Protect { process, .. } => placed(kernel, target, *process, (Control::Protect, 0))
             .map(|place| outcome.place = Some(place)),
+        Action::Move {
+            process,
+            post: Post::Nobody,
+        } => condemned(kernel, target, *process).map(|place| outcome.place = Some(place)),
         Action::Move { process, post } => {
             placed(kernel, target, *process, (Control::Move, post.pack()))
                 .map(|place| outcome.place = Some(place))
@@ -49,6 +59,38 @@ pub fn execute(permit: Permit, kernel: &mut Kernel) -> Outcome {
         outcome.kind = OutcomeKind::Failed(why);
     }
     outcome
+}
+
+/// Takes the slots of a whole tree: its root's, and those of what that had forked by now. What any of
+/// them forks from then on has none either.
+fn condemned(kernel: &Kernel, target: TargetId, root: ProcessKey) -> Result<Placed, String> {
+    let tree = kernel
+        .tables
+        .process(root.pid)
+        .map(|entry| Place(entry.place).tree());
+    let placed = placed(kernel, target, root, (Control::Move, Post::Nobody.pack()))?;
+    let Some(tree) = tree.filter(|tree| *tree != 0) else {
+        return Ok(placed);
+    };
+    for _ in 0..PASSES {
+        let mut any = false;
+        for pid in all_pids() {
+            let entry = kernel.tables.process(pid);
+            let of_tree = |entry: &ProcessEntry| {
+                let place = Place(entry.place);
+                entry.slot == target.0 && place.tree() == tree && !place.has_left()
+            };
+            if let Some(entry) = entry.filter(of_tree) {
+                let args = [u64::from(pid), entry.start_ns, Post::Nobody.pack(), 0];
+                asked(kernel.control(Control::Move, target.0, args))?;
+                any = true;
+            }
+        }
+        if !any {
+            break;
+        }
+    }
+    Ok(placed)
 }
 
 /// Changes a process's place, and reads what it is then.

@@ -4,8 +4,8 @@
 //! whatever executes, is moved in, or (while ARMING is set) forks there; what sits still is listed
 //! and adopted. A listing is not atomic, so it is repeated until two bring nothing new, and both
 //! sides reconcile: an entry is only inserted where no living process has one, what died or left
-//! meanwhile is forgotten by its start time, and a task count that differs from /proc's and stands
-//! still is mended.
+//! meanwhile is forgotten by its start time, and a task count that goes on to differ from /proc's by
+//! the same is mended.
 
 use super::Kernel;
 use super::control::ControlError;
@@ -23,8 +23,11 @@ use std::time::Duration;
 /// Listings until a target that changes all the time counts as listed: what appears after the
 /// first of them was forked, moved or executed under the kernel side's eyes.
 const ROUNDS: usize = 20;
-/// Looks at a task count that does not stand still.
-const LOOKS: usize = 5;
+/// Looks at task counts.
+const LOOKS: usize = 20;
+/// Of them so many, one after the other, must show the same difference before it is mended: a thread
+/// that is just coming or going is on one side's count and not yet on the other's.
+const EQUAL: usize = 3;
 /// Between two of them: longer than a task takes to end, unless it is preempted in the middle.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(5);
 /// Passes over a target that is let go of: children of what left are no members any more.
@@ -56,6 +59,17 @@ pub struct Armed {
     pub cgroup: CgroupId,
     /// Processes that were there already.
     pub adopted: u64,
+}
+
+/// What a look at a process's tasks showed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Seen {
+    /// It has ended.
+    Gone,
+    /// Tasks came or went meanwhile.
+    Busy,
+    /// So many are missing on the kernel side's count, modulo 2^64.
+    Differs(u64),
 }
 
 impl Kernel {
@@ -137,29 +151,60 @@ impl Kernel {
     }
 
     /// Threads that came or went while a process was adopted were not seen by both sides.
-    fn mend(&self, slot: u32, adopted: &BTreeMap<u32, u64>) -> Result<(), ControlError> {
-        for (&pid, &start) in adopted {
-            let look = || {
-                let entry = self.tables.process(pid)?;
-                let seen = process::look(pid)?;
-                (entry.start_ns == start).then_some((entry.tasks, seen.tasks))
-            };
-            for _ in 0..LOOKS {
-                let Some(first) = look() else { break };
-                let (counted, there) = first;
-                let missing = there.wrapping_sub(counted.cast_unsigned());
-                if missing == 0 {
-                    break;
-                }
-                // One that is just ending is off one side's count and not yet off the other's.
-                thread::sleep(BETWEEN_LOOKS);
-                if look() == Some(first) {
-                    self.control(Control::Mend, slot, [u64::from(pid), start, missing, 0])?;
-                    break;
+    fn mend(&self, slot: u32, adopted: &BTreeMap<u32, u64>) -> Result<(), ArmError> {
+        let mut open: Vec<_> = adopted.iter().map(|(&pid, &start)| (pid, start)).collect();
+        let mut same: BTreeMap<u32, (u64, usize)> = BTreeMap::new();
+        for _ in 0..LOOKS {
+            let mut left = Vec::new();
+            for (pid, start) in open {
+                let missing = match self.difference(slot, pid, start)? {
+                    Seen::Gone => continue,
+                    Seen::Busy => {
+                        left.push((pid, start));
+                        continue;
+                    }
+                    Seen::Differs(missing) => missing,
+                };
+                let (last, times) = same.entry(pid).or_insert((missing, 0));
+                *times = if *last == missing { *times + 1 } else { 1 };
+                *last = missing;
+                match (missing, *times) {
+                    (0, 2..) => {}
+                    (_, EQUAL..) => {
+                        let args = [u64::from(pid), start, missing, 0];
+                        self.control(Control::Mend, slot, args)?;
+                    }
+                    _ => left.push((pid, start)),
                 }
             }
+            if left.is_empty() {
+                break;
+            }
+            open = left;
+            thread::sleep(BETWEEN_LOOKS);
         }
         Ok(())
+    }
+
+    /// How many tasks of a process are there and not counted, at a moment at which none came or went.
+    fn difference(&self, slot: u32, pid: u32, start: u64) -> Result<Seen, TableError> {
+        let counted = || -> Result<_, TableError> {
+            let threads = self.tables.counters(slot)?.threads;
+            let entry = self.tables.process(pid);
+            let entry = entry.filter(|entry| entry.start_ns == start);
+            Ok(entry.map(|entry| (entry.tasks, threads)))
+        };
+        let before = counted()?;
+        let there = process::look(pid);
+        let (Some(before), Some(there)) = (before, there) else {
+            return Ok(Seen::Gone);
+        };
+        // Without a birth the count only falls, so where it is the same nothing happened.
+        Ok(if counted()? == Some(before) {
+            Seen::Differs(there.tasks.wrapping_sub(before.0.cast_unsigned()))
+        } else {
+            Seen::Busy
+        })
     }
 
     /// Counts nothing more of a cgroup for `slot`: it and what is nested in it is untagged, and

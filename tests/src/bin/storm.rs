@@ -25,6 +25,7 @@ usage: storm [--apart] [--cgroup PATH]... [--until FILE] MODE
   bomb DEPTH --seconds S [--attempts N] [--hold MS]   a doubling fork bomb
   programs DEPTH --seconds S [--attempts N] [--hold MS]   one that executes this program
   threads N [--hold MS]             threads alive at once; they stay for MS (default 0)
+  thread-churn N                    threads one after the other, each waited for
   twin-exit N                       processes whose last two threads end together
   thread-exec N                     processes whose second thread executes a program
   slow-ends N                       processes, one after the other, that take long to end
@@ -130,6 +131,7 @@ fn run(arguments: &mut Arguments) -> io::Result<i32> {
             let stay = told.unwrap_or_default().min(load::LONGEST);
             thread::threads(tally, n(arguments)?, stay);
         }
+        "thread-churn" => thread::churn(tally, n(arguments)?),
         "twin-exit" => thread::twin_exits(tally, n(arguments)?),
         "thread-exec" => thread::thread_execs(tally, n(arguments)?)?,
         "slow-ends" => ends::slow(tally, n(arguments)?),

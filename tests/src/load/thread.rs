@@ -36,6 +36,16 @@ pub fn threads(tally: Tally, n: u64, stay: Duration) {
     }
 }
 
+/// `n` threads one after the other, each waited for.
+pub fn churn(tally: Tally, n: u64) {
+    for _ in 0..n {
+        tally.tries();
+        if let Some(thread) = tally.attempt(thread::Builder::new().stack_size(STACK).spawn(|| {})) {
+            let _ = thread.join();
+        }
+    }
+}
+
 /// `n` processes whose last two threads end together, on two CPUs where there are two.
 pub fn twin_exits(tally: Tally, n: u64) {
     for _ in 0..n {

@@ -7,6 +7,7 @@ use anyhow::{Context, Result, bail, ensure};
 use guard_tests::check::{eventually, same};
 use guard_tests::guarded::{Guarded, ONLY, SOON, WIDE, cap};
 use guard_tests::{Cgroup, Storm, Witness};
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::scene::{STAYS, adds_up, gauges, settles};
 
@@ -116,6 +117,52 @@ pub fn of_what_ends() -> Result<()> {
     adds_up(&said.counts)?;
     same("the witness's", witness.counts()?.live, 0)?;
     guarded.agent.stop_cleanly().map(drop)
+}
+
+/// Threads come and go all the time while their process is adopted. A count that drifted then would
+/// stay wrong for as long as the process lives.
+pub fn of_coming_threads() -> Result<()> {
+    let cgroup = Cgroup::new("threads")?;
+    let witness = Witness::watch(&cgroup)?;
+    let storms = [(); 2].map(|()| Storm::start(&cgroup, &["thread-churn", "100000"]));
+    let storms: Vec<Storm> = storms.into_iter().collect::<Result<_>>()?;
+    let guarded = Guarded::start(&cgroup, WIDE, &[])?;
+    let said = guarded.only()?;
+    ensure!(said.counts.entered >= 2, "they were there: {said:?}");
+    for storm in &storms {
+        stop(storm.pid())?;
+    }
+    // What is stopped stands still: each has its first thread, and perhaps one more.
+    let tasks = tasks(&cgroup)?;
+    settles(&guarded, 2, tasks)?;
+    cgroup.kill()?;
+    storms.into_iter().try_for_each(Storm::killed)?;
+    let said = guarded.until("all gone", |said| gauges(said) == [0; 4])?;
+    adds_up(&said.counts)?;
+    same("the witness's", witness.counts()?.live, 0)?;
+    guarded.agent.stop_cleanly().map(drop)
+}
+
+fn stop(pid: u32) -> Result<()> {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    kill_process(pid.context("no pid")?, Signal::STOP).context("SIGSTOP")?;
+    Ok(())
+}
+
+/// Threads that are in a cgroup, once that number stands still.
+fn tasks(cgroup: &Cgroup) -> Result<u64> {
+    let count = || -> Result<usize> {
+        let text = std::fs::read_to_string(cgroup.path().join("cgroup.threads"))?;
+        Ok(text.lines().count())
+    };
+    let (mut last, mut times) = (count()?, 0);
+    eventually("the threads stand still", SOON, || {
+        let now = count()?;
+        times = if now == last { times + 1 } else { 0 };
+        last = now;
+        Ok(times == 5)
+    })?;
+    u64::try_from(last).context("too many")
 }
 
 /// The storm does not wait for the agent to see the cgroup: the kernel side alone must be in time.
