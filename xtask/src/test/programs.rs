@@ -112,6 +112,8 @@ fn in_machine(
         lsm: machine.lsm.map(str::to_owned),
         payload,
         env,
+        module: Vec::new(),
+        memory: vm::MEMORY,
         timeout: suite.timeout.as_secs(),
         command: vec![format!("/payload/{name}")],
     };

@@ -15,6 +15,8 @@ use crate::{agent, apt, step, workspace};
 pub struct Contents<'a> {
     /// Files for /payload.
     pub payload: &'a [PathBuf],
+    /// Kernel modules, in the order in which the init loads them.
+    pub modules: &'a [PathBuf],
     /// Program and arguments; a program that is in no payload is taken from this machine.
     pub command: &'a [String],
     /// `NAME=VALUE` each.
@@ -63,6 +65,10 @@ pub fn build(contents: &Contents<'_>) -> Result<Image> {
         archive.file(&format!("payload/{name}"), &stripped(source)?)?;
         files.extend(libraries(source));
     }
+    for (at, module) in contents.modules.iter().enumerate() {
+        let content = read(module)?;
+        archive.file(&format!("vm/modules/{at:02}"), &content)?;
+    }
     if let Some(program) = contents
         .command
         .first()
@@ -72,7 +78,7 @@ pub fn build(contents: &Contents<'_>) -> Result<Image> {
         files.insert(program);
     }
     for file in &files {
-        let content = fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+        let content = read(file)?;
         archive.file(&file.to_string_lossy(), &content)?;
     }
     archive.finish()?.flush()?;
@@ -103,9 +109,13 @@ fn build_init() -> Result<PathBuf> {
         .join("release/vm-init"))
 }
 
+fn read(file: &Path) -> Result<Vec<u8>> {
+    fs::read(file).with_context(|| format!("cannot read {}", file.display()))
+}
+
 /// The file without debug information: TCG unpacks tens of megabytes a second, not hundreds.
 fn stripped(file: &Path) -> Result<Vec<u8>> {
-    let whole = fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let whole = read(file)?;
     if !whole.starts_with(b"\x7fELF") {
         return Ok(whole);
     }
