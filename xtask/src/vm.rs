@@ -30,7 +30,7 @@ pub struct Options {
     /// The kernel's `lsm=` list; without it Debian's own, which has bpf in it.
     #[arg(long, value_name = "LIST")]
     pub lsm: Option<String>,
-    /// Files to have in /payload, which is in PATH; libraries they need come along.
+    /// Files to have in /payload, which is in PATH; libraries they need come along. Folders as they are.
     #[arg(long, value_name = "FILE", num_args = 1..)]
     pub payload: Vec<PathBuf>,
     /// Variables of the command's environment.

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 use rustix::mount::{UnmountFlags, unmount};
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 
-use super::Docker;
+use super::{Docker, machine};
 use crate::Cgroup;
 use crate::check::eventually;
 
@@ -36,7 +36,7 @@ impl Daemon {
     /// # Errors
     /// It is not installed, or does not come up: the error has the end of its log.
     pub fn start() -> Result<Self> {
-        let store = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/docker-suite");
+        let store = machine::store();
         fs::create_dir_all(&store).with_context(|| format!("cannot make {}", store.display()))?;
         let store = store.canonicalize()?;
         end_leftover(&store)?;

@@ -10,6 +10,7 @@ pub mod container;
 pub mod daemon;
 pub mod gateway;
 pub mod image;
+pub mod machine;
 pub mod metamcp;
 pub mod parent;
 pub mod prober;

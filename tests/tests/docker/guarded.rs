@@ -15,12 +15,12 @@ use crate::scene::{Guard, OnStage, SOON, Stage};
 use crate::table;
 
 /// Slots of a whole tree, profile metamcp.
-const SLOTS: u64 = 4;
+pub const SLOTS: u64 = 4;
 /// Slots below the cap for the container's own wrappers, profile metamcp.
-const RESERVE: u64 = 4;
+pub const RESERVE: u64 = 4;
 
 /// An agent that guards the container `metamcp` as its profile says, but for this cap.
-fn guard(stage: &Stage, cap: u64) -> Result<Guard> {
+pub fn guard(stage: &Stage, cap: u64) -> Result<Guard> {
     let target = format!(
         "name = \"metamcp\"\ncontainer = \"metamcp\"\nprofile = \"metamcp\"\n[target.gate]\nmax_processes = {cap}"
     );
@@ -96,73 +96,6 @@ pub fn healthy() -> Result<()> {
         counts["denied"] == 0 && counts["condemned"] == 0 && counts["killed"] == 0,
         "{counts}"
     );
-    guard.agent.stop_cleanly().map(drop)
-}
-
-/// Leaked sessions beyond the cap: no server in ERROR, no process killed, clients answered at once
-/// without the refused servers, and with them at their next list once there is room.
-pub fn storm() -> Result<()> {
-    const SESSIONS: u32 = 20;
-    let mut stage = OnStage::enter()?;
-    let stage = stage.get()?;
-    // The pool's three and three sessions' nine fit.
-    let layout = Layout::Entrypoint;
-    let cap = RESERVE + layout.processes() + 12 * SLOTS;
-    let guard = guard(stage, cap)?;
-    let setup = Setup {
-        layout,
-        ..Setup::default()
-    };
-    let stand = Stand::start(stage, "metamcp", &setup)?;
-    stand.gateway.settled(BOOT)?.ensure_all_idle()?;
-    let spacing = Duration::from_millis(1500);
-    let mut report = stand.gateway.storm(SESSIONS, spacing, PATIENCE)?;
-    let state = stand.gateway.settled(BOOT)?;
-    state.ensure_no_error()?;
-    ensure!(!state.refused.is_empty(), "never at the cap: {report}");
-    same("clients without an answer", report.errors().len(), 0)?;
-    same("health", report.health.failures.len(), 0)?;
-    let counts = stand.witness.counts()?;
-    ensure!(counts.running_peak <= cap, "over {cap}: {counts:?}");
-    let held = guard.target()?;
-    ensure!(
-        held["counts"]["killed"] == 0 && held["counts"]["denied"] != 0,
-        "{}",
-        held["counts"]
-    );
-    let trees = counts.live - layout.processes();
-    same("no half tree", trees % TREE, 0)?;
-    // Answers that no new server had a part in.
-    let without = report
-        .sessions
-        .iter()
-        .filter(|one| one.first.servers.len() < 3);
-    let slowest = without.map(|one| one.first.took).max().unwrap_or_default();
-
-    // Room is made: the sessions that were served end.
-    let served: Vec<usize> = (0..report.sessions.len())
-        .filter(|at| {
-            report
-                .sessions
-                .get(*at)
-                .is_some_and(|one| one.first.servers.len() == 3)
-        })
-        .collect();
-    for at in &served {
-        stand.gateway.end(report.id(*at)?)?;
-    }
-    stand.gateway.settled(BOOT)?.ensure_no_error()?;
-    report.list_again(&stand.gateway, PATIENCE);
-    let healed = report.again_with(3);
-    table::note(format!(
-        "{SESSIONS} leaked sessions of three npx servers under a cap of {cap}: {} at most, {} spawns refused, {} sessions served at once, slowest answer without a server {slowest:.1?}, {healed} served at their next list; {report}",
-        counts.running_peak,
-        state.refused.len(),
-        served.len(),
-    ));
-    ensure!(healed > 0, "nobody was served later: {report}");
-    let state = stand.gateway.settled(BOOT)?;
-    state.ensure_no_error()?;
     guard.agent.stop_cleanly().map(drop)
 }
 

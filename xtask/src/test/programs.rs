@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use serde_json::Value;
 
+use crate::test::docker;
 use crate::test::suites::{Binary, Machine};
 use crate::test::tally::Tally;
 use crate::{agent, apt, lines, step, vm, workspace};
@@ -106,14 +107,30 @@ fn in_machine(
     let mut payload = vec![built.program.clone()];
     payload.extend(built.helpers.iter().cloned());
     payload.push(agent);
+    if machine.docker {
+        payload.extend(docker::payload(&built.program)?);
+        env.extend(docker::ENVIRONMENT.map(str::to_owned));
+    }
     let options = vm::Options {
         kernel: machine.kernel.to_owned(),
-        append: String::new(),
+        append: machine
+            .docker
+            .then_some(docker::PARAMETERS)
+            .unwrap_or_default()
+            .to_owned(),
         lsm: machine.lsm.map(str::to_owned),
         payload,
         env,
-        module: Vec::new(),
-        memory: vm::MEMORY,
+        module: machine
+            .docker
+            .then_some(docker::MODULE.to_owned())
+            .into_iter()
+            .collect(),
+        memory: if machine.docker {
+            docker::MEMORY
+        } else {
+            vm::MEMORY
+        },
         timeout: suite.timeout.as_secs(),
         command: vec![format!("/payload/{name}")],
     };

@@ -13,7 +13,7 @@ use crate::{agent, apt, step, workspace};
 
 /// What goes in beside the init.
 pub struct Contents<'a> {
-    /// Files for /payload.
+    /// Files and folders for /payload.
     pub payload: &'a [PathBuf],
     /// Kernel modules, in the order in which the init loads them.
     pub modules: &'a [PathBuf],
@@ -60,9 +60,14 @@ pub fn build(contents: &Contents<'_>) -> Result<Image> {
     for source in contents.payload {
         let name = source
             .file_name()
-            .context("a payload must be a file")?
+            .context("a payload must have a name")?
             .to_string_lossy();
-        archive.file(&format!("payload/{name}"), &stripped(source)?)?;
+        let place = format!("payload/{name}");
+        if source.is_dir() {
+            tree(&mut archive, source, &place)?;
+            continue;
+        }
+        archive.file(&place, &stripped(source)?)?;
         files.extend(libraries(source));
     }
     for (at, module) in contents.modules.iter().enumerate() {
@@ -83,6 +88,25 @@ pub fn build(contents: &Contents<'_>) -> Result<Image> {
     }
     archive.finish()?.flush()?;
     Ok(image)
+}
+
+/// A folder as it is, with its links. Libraries of programs in it do not come along.
+fn tree<W: Write>(archive: &mut Writer<W>, from: &Path, to: &str) -> Result<()> {
+    archive.folder(to)?;
+    let entries = fs::read_dir(from).with_context(|| format!("cannot read {}", from.display()))?;
+    for entry in entries {
+        let entry = entry?;
+        let (path, kind) = (entry.path(), entry.file_type()?);
+        let to = format!("{to}/{}", entry.file_name().to_string_lossy());
+        if kind.is_dir() {
+            tree(archive, &path, &to)?;
+        } else if kind.is_symlink() {
+            archive.link(&to, &fs::read_link(&path)?.to_string_lossy())?;
+        } else {
+            archive.file(&to, &stripped(&path)?)?;
+        }
+    }
+    Ok(())
 }
 
 fn build_init() -> Result<PathBuf> {
