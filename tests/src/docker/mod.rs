@@ -7,6 +7,7 @@
 pub mod cli;
 pub mod client;
 pub mod container;
+mod containerd;
 pub mod daemon;
 pub mod gateway;
 pub mod image;
