@@ -136,6 +136,10 @@ fn refused(guard: &Guard, state: &State, report: &Report) -> Result<()> {
     if let Ok(errno) = env::var("GUARD_EXPECT_ERRNO") {
         ensure!(gate["errno"] == errno, "not {errno}: {gate}");
     }
+    // Refused before it was born, or condemned and not let execute.
+    let condemned = &status["targets"][0]["counts"]["condemned"];
+    let born = gate["mode"] != "lsm";
+    ensure!((*condemned != 0) == born, "condemned: {condemned}; {gate}");
     let other = state.refused.iter().find(|one| gate["errno"] != one.errno);
     ensure!(other.is_none(), "{other:?}: {gate}");
     nobody_killed(guard)

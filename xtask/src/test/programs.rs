@@ -107,33 +107,20 @@ fn in_machine(
     let mut payload = vec![built.program.clone()];
     payload.extend(built.helpers.iter().cloned());
     payload.push(agent);
-    if machine.docker {
-        payload.extend(docker::payload(&built.program)?);
-        env.extend(docker::ENVIRONMENT.map(str::to_owned));
-    }
-    let options = vm::Options {
+    let mut options = vm::Options {
         kernel: machine.kernel.to_owned(),
-        append: machine
-            .docker
-            .then_some(docker::PARAMETERS)
-            .unwrap_or_default()
-            .to_owned(),
+        append: String::new(),
         lsm: machine.lsm.map(str::to_owned),
         payload,
         env,
-        module: machine
-            .docker
-            .then_some(docker::MODULE.to_owned())
-            .into_iter()
-            .collect(),
-        memory: if machine.docker {
-            docker::MEMORY
-        } else {
-            vm::MEMORY
-        },
+        module: Vec::new(),
+        memory: vm::MEMORY,
         timeout: suite.timeout.as_secs(),
         command: vec![format!("/payload/{name}")],
     };
+    if machine.docker {
+        docker::add(&mut options, &built.program)?;
+    }
     let ended = vm::run(&options, &mut |line| match line {
         vm::Line::Output(text) => {
             println!("{text}");
