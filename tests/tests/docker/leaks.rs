@@ -4,7 +4,7 @@
 use std::env;
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use guard_tests::check::same;
 use guard_tests::docker::machine;
 use guard_tests::docker::metamcp::{Layout, Report, Server, Setup, State};
@@ -79,7 +79,7 @@ impl Leak {
         let gateway = &stand.gateway;
         let mut report = gateway.storm(self.sessions, self.spacing, self.patience)?;
         let state = gateway.settled(BOOT)?;
-        state.ensure_no_error()?;
+        well(&guard, &state)?;
         same("clients without an answer", report.errors().len(), 0)?;
         same("health", report.health.failures.len(), 0)?;
         refused(&guard, &state, &report)?;
@@ -102,7 +102,7 @@ impl Leak {
         for session in &served {
             gateway.end(session)?;
         }
-        gateway.settled(BOOT)?.ensure_no_error()?;
+        well(&guard, &gateway.settled(BOOT)?)?;
         report.list_again(gateway, self.patience);
         let healed = report.again_with(all);
         table::note(format!(
@@ -114,13 +114,21 @@ impl Leak {
         ));
         ensure!(healed > 0, "nobody was served later: {report}");
         let after = gateway.settled(BOOT)?;
-        after.ensure_no_error()?;
+        well(&guard, &after)?;
         let before: Vec<_> = state.processes.iter().map(|one| one.pid).collect();
         let came = after.processes.iter().any(|one| !before.contains(&one.pid));
         ensure!(came, "there was room, and no server came: {after:?}");
         nobody_killed(&guard)?;
         guard.agent.stop_cleanly().map(drop)
     }
+}
+
+/// No server is in ERROR. Where one is, who killed it is in what the guard counted and said.
+fn well(guard: &Guard, state: &State) -> Result<()> {
+    state.ensure_no_error().with_context(|| {
+        let target = guard.target().unwrap_or_default();
+        format!("{target}; {}", guard.agent.last_words())
+    })
 }
 
 /// Spawns were refused, in the mode and with the errno that this machine is to have.
