@@ -88,6 +88,4 @@ pub enum Control {
     Sentence = 15,
     /// Is the target near its limits, by `NEAR`?
     Near = 16,
-    /// Was an exec of a process of the target denied? pid.
-    Denied = 17,
 }

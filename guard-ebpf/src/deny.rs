@@ -83,15 +83,6 @@ pub fn condemned(target: Target, pid: u32) -> bool {
         && entry.dead().load() == 0
 }
 
-/// Whether an exec of a process was denied.
-#[inline(always)]
-pub fn denied(target: Target, pid: u32) -> bool {
-    let entry = maps::process(pid);
-    entry.is_some_and(|entry| {
-        entry.get().slot == target.slot && entry.flags().load() & flag::DENIED != 0
-    })
-}
-
 /// The agent is about to kill a condemned process, which is counted here; false: do not.
 #[inline(always)]
 pub fn sentence(target: Target, pid: u32) -> bool {

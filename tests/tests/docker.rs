@@ -18,6 +18,8 @@ mod gateway;
 mod guarded;
 #[path = "docker/guests.rs"]
 mod guests;
+#[path = "docker/leaks.rs"]
+mod leaks;
 #[path = "docker/metamcp.rs"]
 mod metamcp;
 #[path = "docker/profile.rs"]
@@ -33,13 +35,23 @@ mod trees;
 #[path = "docker/watch.rs"]
 mod watch;
 
+use std::path::Path;
+
+use anyhow::Result;
 use boots::Boot;
+use guard_tests::docker::machine;
 use guard_tests::suite::trial;
 use libtest_mimic::{Arguments, Trial};
 
-fn main() {
-    // What takes long is a suite of its own, and runs by its name alone.
-    let tests = if std::env::var_os("GUARD_LONG").is_some() {
+fn main() -> Result<()> {
+    // Before a machine is started, and outside of it.
+    if let Some(folder) = std::env::var_os(machine::MAKE) {
+        return machine::make(Path::new(&folder));
+    }
+    let tests = if machine::image().is_some() {
+        in_a_machine()
+    } else if std::env::var_os("GUARD_LONG").is_some() {
+        // What takes long is a suite of its own, and runs by its name alone.
         long()
     } else {
         let quick = with_a_guard().into_iter().chain(without_a_guard());
@@ -52,6 +64,14 @@ fn main() {
     table::print();
     scene::end();
     conclusion.exit()
+}
+
+/// What is shown on other kernels too.
+fn in_a_machine() -> Vec<Trial> {
+    vec![trial(
+        "a_storm_in_a_machine_leaves_no_server_in_error",
+        leaks::in_machine,
+    )]
 }
 
 /// Containers followed and counted, and supergateway's storms.
@@ -117,7 +137,7 @@ fn without_a_guard() -> Vec<Trial> {
         ),
         trial("the_spine_is_known_in_each_layout", guarded::layouts),
         trial("a_healthy_boot_and_five_sessions_pass", guarded::healthy),
-        trial("a_storm_leaves_no_server_in_error", guarded::storm),
+        trial("a_storm_leaves_no_server_in_error", leaks::storm),
         trial(
             "at_the_cap_spawners_can_tell_and_docker_exec_works",
             guarded::at_the_cap,

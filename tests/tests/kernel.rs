@@ -122,5 +122,6 @@ fn main() {
         ),
         trial("kill_works_where_it_is_chosen", deny::kill_chosen),
         trial("the_condemned_do_not_stay", deny::idle_condemned),
+        trial("the_condemned_may_not_spin", deny::spinning_condemned),
     ])
 }

@@ -1,5 +1,6 @@
 //! `cargo xtask test`: from a bare machine to one verdict.
 
+mod docker;
 mod programs;
 mod suites;
 mod tally;

@@ -15,6 +15,9 @@ use crate::{agent, apt, step};
 
 pub use qemu::{Ended, Line};
 
+/// Megabytes of a machine that runs no more than the guard and its storms.
+pub const MEMORY: u32 = 1536;
+
 /// What runs where.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Options {
@@ -27,12 +30,18 @@ pub struct Options {
     /// The kernel's `lsm=` list; without it Debian's own, which has bpf in it.
     #[arg(long, value_name = "LIST")]
     pub lsm: Option<String>,
-    /// Files to have in /payload, which is in PATH; libraries they need come along.
+    /// Files to have in /payload, which is in PATH; libraries they need come along. Folders as they are.
     #[arg(long, value_name = "FILE", num_args = 1..)]
     pub payload: Vec<PathBuf>,
     /// Variables of the command's environment.
     #[arg(long, value_name = "NAME=VALUE")]
     pub env: Vec<String>,
+    /// Modules of that kernel, loaded before the command. One that needs others must come behind them.
+    #[arg(long, value_name = "NAME", num_args = 1..)]
+    pub module: Vec<String>,
+    /// The machine's memory. The payload is held in it.
+    #[arg(long, value_name = "MB", default_value_t = MEMORY)]
+    pub memory: u32,
     /// Seconds until the machine is given up.
     #[arg(long, value_name = "SECONDS", default_value_t = 300)]
     pub timeout: u64,
@@ -69,8 +78,13 @@ pub fn run(options: &Options, each: &mut dyn FnMut(Line<'_>)) -> Result<Ended> {
     if program == "metamcp-guard" && !payload.iter().any(|file| file.ends_with(program)) {
         payload.push(agent::build(&agent::Options::static_release())?);
     }
+    let mut modules = Vec::new();
+    for name in &options.module {
+        modules.push(kernel::module(&options.kernel, name)?);
+    }
     let initrd = image::build(&image::Contents {
         payload: &payload,
+        modules: &modules,
         command: &options.command,
         environment: &options.env,
     })?;
@@ -82,6 +96,7 @@ pub fn run(options: &Options, each: &mut dyn FnMut(Line<'_>)) -> Result<Ended> {
         kernel: &kernel,
         initrd: initrd.path(),
         parameters: parameters.trim(),
+        memory: options.memory,
         timeout: Duration::from_secs(options.timeout),
     };
     machine.run(each)

@@ -70,8 +70,6 @@ fn answer(ctx: &RawTracePointContext) -> i32 {
         maps::process(pid).is_some_and(|entry| entry.get().slot == slot && !away::is_away(entry))
     } else if op == Control::Condemned as u64 {
         deny::condemned(target, pid)
-    } else if op == Control::Denied as u64 {
-        deny::denied(target, pid)
     } else if op == Control::Sentence as u64 {
         deny::sentence(target, pid)
     } else if op == Control::Near as u64 {

@@ -6,19 +6,19 @@ use core::time::Duration;
 /// Most CPU time of its own: an exec comes after 0.3 ms, and 20 ms where a shell goes through PATH.
 const CPU: Duration = Duration::from_millis(50);
 
-/// The same, once an exec of it was denied: it tells its parent, or a person, and ends. Killed in the
-/// middle of that it would be a crash, and not a spawn that failed. (50 ms were too few for it in an
+/// The same in `deny`, where its exec is denied, and it then tells its parent, or a person, and ends.
+/// Killed on the way it would be a crash, and not a spawn that failed. (50 ms were too few for it in an
 /// emulated machine.)
 const CPU_DENIED: Duration = Duration::from_secs(1);
 
 /// Longest life.
 const LIFE: Duration = Duration::from_secs(10);
 
-/// Whether a condemned process that has used `cpu` and lived for `life` is to be ended; `denied`: an
-/// exec of it was.
+/// Whether a condemned process that has used `cpu` and lived for `life` is to be ended; `denies`: the
+/// target's mode is `deny`.
 #[must_use]
-pub fn overdue(cpu: Duration, life: Duration, denied: bool) -> bool {
-    let most = if denied { CPU_DENIED } else { CPU };
+pub fn overdue(cpu: Duration, life: Duration, denies: bool) -> bool {
+    let most = if denies { CPU_DENIED } else { CPU };
     cpu >= most || life >= LIFE
 }
 
@@ -27,10 +27,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn fifty_milliseconds_of_work_or_ten_seconds_of_life() {
-        let check = |cpu_ms, life_ms, denied, expected| {
+    fn so_much_work_or_ten_seconds_of_life() {
+        let check = |cpu_ms, life_ms, denies, expected| {
             let ms = Duration::from_millis;
-            assert_eq!(overdue(ms(cpu_ms), ms(life_ms), denied), expected);
+            assert_eq!(overdue(ms(cpu_ms), ms(life_ms), denies), expected);
         };
         check(0, 0, false, false);
         check(49, 9_999, false, false);

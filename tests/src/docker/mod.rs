@@ -7,10 +7,12 @@
 pub mod cli;
 pub mod client;
 pub mod container;
+mod containerd;
 pub mod daemon;
 pub mod gateway;
 pub mod image;
 pub mod java;
+pub mod machine;
 pub mod metamcp;
 pub mod parent;
 pub mod prober;

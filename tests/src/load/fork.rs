@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::AsFd;
 use std::path::Path;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::Tally;
 use crate::raw;
@@ -30,6 +30,21 @@ pub fn forks(tally: Tally, n: u64, parallel: u64) {
             scope.spawn(move || work(share(worker)));
         }
     });
+}
+
+/// `n` forks that take all CPU time that they get for `hold`.
+pub fn spinners(tally: Tally, n: u64, hold: Duration) {
+    for _ in 0..n {
+        tally.tries();
+        let until = Instant::now() + hold;
+        tally.attempt(raw::fork(|| {
+            while Instant::now() < until {
+                std::hint::spin_loop();
+            }
+            0
+        }));
+    }
+    tally.wait_all();
 }
 
 /// `n` forks that stay for `hold`; `ready` is called when all are there.

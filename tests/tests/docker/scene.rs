@@ -7,14 +7,15 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use guard_tests::check::eventually;
 use guard_tests::docker::gateway::asker;
-use guard_tests::docker::{Daemon, Docker, image, run};
+use guard_tests::docker::{Daemon, Docker, image, machine, run};
 use guard_tests::suite::cannot_here;
 use guard_tests::witness::Counts;
 use guard_tests::{Agent, Folder, Witness};
 use serde_json::Value;
 
-/// Longest from a change in Docker to the agent's word about it.
-pub const SOON: Duration = Duration::from_secs(20);
+/// Longest from a change in Docker to the agent's word about it. The load of the agent's programs is
+/// most of it, in a machine that is emulated.
+pub const SOON: Duration = Duration::from_secs(60);
 
 static STAGE: Mutex<Option<Stage>> = Mutex::new(None);
 
@@ -38,11 +39,17 @@ impl OnStage {
                     "needs root for dockerd and BPF; run it through sudo",
                 ));
             }
-            let missing = run::missing();
-            ensure!(missing.is_empty(), "not in PATH: {}", missing.join(", "));
+            let ready = machine::image();
+            if ready.is_none() {
+                let missing = run::missing();
+                ensure!(missing.is_empty(), "not in PATH: {}", missing.join(", "));
+            }
             let daemon = Daemon::start()?;
             let docker = daemon.docker();
-            let image = image::ensure(&docker, daemon.store())?;
+            let image = match ready {
+                Some(folder) => machine::take(&docker, &folder)?,
+                None => image::ensure(&docker, daemon.store())?,
+            };
             *guard = Some(Stage {
                 daemon,
                 docker,
@@ -146,11 +153,17 @@ impl Guard {
 
     /// All that it knows of its only target.
     pub fn target(&self) -> Result<Value> {
-        let url = format!("http://127.0.0.1:{}/api/v1/status", self.port);
-        let mut reply = asker(Duration::from_secs(5)).get(url).call()?;
-        let status: Value = serde_json::from_str(&reply.body_mut().read_to_string()?)?;
+        let status = self.status()?;
         let target = status["targets"].get(0).cloned();
         target.with_context(|| format!("no target in {status}"))
+    }
+
+    /// All that it knows.
+    pub fn status(&self) -> Result<Value> {
+        let url = format!("http://127.0.0.1:{}/api/v1/status", self.port);
+        let mut reply = asker(Duration::from_secs(5)).get(url).call()?;
+        let text = reply.body_mut().read_to_string()?;
+        serde_json::from_str(&text).with_context(|| format!("no status: {text}"))
     }
 
     fn metrics(&self) -> Result<String> {

@@ -335,3 +335,29 @@ pub fn idle_condemned() -> Result<()> {
     storm.killed()?;
     scene.guarded.agent.stop_cleanly().map(drop)
 }
+
+/// Condemned processes that work instead of executing something are ended long before that.
+pub fn spinning_condemned() -> Result<()> {
+    const CAP: u64 = 2;
+    let scene = Scene::set("spin", "kill", &cap(CAP))?;
+    let began = Instant::now();
+    let storm = Storm::start(&scene.cgroup, &["spinners", "3", "--hold", "60000"])?;
+    let said = scene
+        .guarded
+        .until("all that are over the cap are ended", |said| {
+            said.counts.condemned == 2 && said.counts.condemned_now == 0
+        })?;
+    let took = began.elapsed();
+    ensure!(
+        took < Duration::from_secs(9),
+        "only after {took:?}, as if they had done nothing"
+    );
+    same(
+        "killed, live",
+        (said.counts.killed, said.counts.live),
+        (2, CAP),
+    )?;
+    scene.cgroup.kill()?;
+    storm.killed()?;
+    scene.guarded.agent.stop_cleanly().map(drop)
+}

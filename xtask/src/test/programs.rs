@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use serde_json::Value;
 
+use crate::test::docker;
 use crate::test::suites::{Binary, Machine};
 use crate::test::tally::Tally;
 use crate::{agent, apt, lines, step, vm, workspace};
@@ -106,15 +107,20 @@ fn in_machine(
     let mut payload = vec![built.program.clone()];
     payload.extend(built.helpers.iter().cloned());
     payload.push(agent);
-    let options = vm::Options {
+    let mut options = vm::Options {
         kernel: machine.kernel.to_owned(),
         append: String::new(),
         lsm: machine.lsm.map(str::to_owned),
         payload,
         env,
+        module: Vec::new(),
+        memory: vm::MEMORY,
         timeout: suite.timeout.as_secs(),
         command: vec![format!("/payload/{name}")],
     };
+    if machine.docker {
+        docker::add(&mut options, &built.program)?;
+    }
     let ended = vm::run(&options, &mut |line| match line {
         vm::Line::Output(text) => {
             println!("{text}");

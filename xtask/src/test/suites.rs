@@ -44,6 +44,8 @@ pub struct Machine {
     pub kernel: &'static str,
     /// Its `lsm=`; Debian's own list where there is none.
     pub lsm: Option<&'static str>,
+    /// With what dockerd needs, and an image for it.
+    pub docker: bool,
 }
 
 /// The suites that run where none is named.
@@ -79,6 +81,7 @@ pub const SUITES: &[Suite] = &[
             machine: Some(Machine {
                 kernel: "6.12",
                 lsm: None,
+                docker: false,
             }),
             timeout: EMULATED,
             ..KERNEL
@@ -92,6 +95,7 @@ pub const SUITES: &[Suite] = &[
             machine: Some(Machine {
                 kernel: "6.12",
                 lsm: Some("lockdown,yama"),
+                docker: false,
             }),
             timeout: EMULATED,
             ..KERNEL
@@ -145,6 +149,38 @@ pub const SUITES: &[Suite] = &[
             timeout: Duration::from_secs(25 * 60),
         }),
     },
+    Suite {
+        name: "vm-docker-6.12-lsm",
+        about: "a container's leaked sessions on Debian's 6.12, where BPF may refuse a fork",
+        kind: Kind::Binary(Binary {
+            environment: &[
+                ("GUARD_EXPECT_MODE", "lsm"),
+                ("GUARD_EXPECT_ERRNO", "EAGAIN"),
+            ],
+            machine: Some(Machine {
+                kernel: "6.12",
+                lsm: None,
+                docker: true,
+            }),
+            ..DOCKER_IN_MACHINE
+        }),
+    },
+    Suite {
+        name: "vm-docker-6.12-nolsm",
+        about: "the same booted without bpf in lsm=: execs are denied, with the errno that 6.12 has",
+        kind: Kind::Binary(Binary {
+            environment: &[
+                ("GUARD_EXPECT_MODE", "deny"),
+                ("GUARD_EXPECT_ERRNO", "EPERM"),
+            ],
+            machine: Some(Machine {
+                kernel: "6.12",
+                lsm: Some("lockdown,yama"),
+                docker: true,
+            }),
+            ..DOCKER_IN_MACHINE
+        }),
+    },
 ];
 
 /// Suites that run by their name alone: what they show takes too long for each change.
@@ -159,6 +195,22 @@ pub const BY_NAME: &[Suite] = &[Suite {
         timeout: Duration::from_secs(40 * 60),
     }),
 }];
+
+/// The docker tests that are for other kernels too, wherever they run. npm fetches what is in the image.
+const DOCKER_IN_MACHINE: Binary = Binary {
+    test: "docker",
+    programs: &[
+        ("dockerd", "docker.io"),
+        ("docker", "docker.io"),
+        ("docker-init", "docker.io"),
+        ("containerd", "containerd"),
+        ("runc", "runc"),
+        ("npm", "npm"),
+    ],
+    environment: &[],
+    machine: None,
+    timeout: Duration::from_secs(10 * 60),
+};
 
 /// dockerd with its runtime, and what fetches the contents of its image.
 const DOCKER: &[(&str, &str)] = &[

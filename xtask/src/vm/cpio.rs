@@ -13,6 +13,7 @@ pub struct Writer<W> {
 
 const FOLDER: u32 = 0o040_755;
 const PROGRAM: u32 = 0o100_755;
+const LINK: u32 = 0o120_777;
 
 impl<W: Write> Writer<W> {
     /// An empty archive.
@@ -28,6 +29,12 @@ impl<W: Write> Writer<W> {
     pub fn file(&mut self, path: &str, content: &[u8]) -> Result<()> {
         self.parents(path)?;
         self.entry(path, PROGRAM, content)
+    }
+
+    /// A symbolic link.
+    pub fn link(&mut self, path: &str, target: &str) -> Result<()> {
+        self.parents(path)?;
+        self.entry(path, LINK, target.as_bytes())
     }
 
     /// An empty folder.
@@ -93,15 +100,23 @@ mod tests {
         let mut archive = Writer::new(Vec::new());
         archive.file("/a/b/one", b"12345").unwrap();
         archive.file("a/b/two", b"").unwrap();
+        archive.link("a/link", "b/one").unwrap();
         let bytes = archive.finish().unwrap();
         assert_eq!(bytes.len() % 4, 0);
         let text = String::from_utf8_lossy(&bytes);
-        let names: Vec<usize> = ["a\0", "a/b\0", "a/b/one\0", "a/b/two\0", "TRAILER!!!\0"]
-            .iter()
-            .map(|name| text.find(name).unwrap())
-            .collect();
+        let names: Vec<usize> = [
+            "a\0",
+            "a/b\0",
+            "a/b/one\0",
+            "a/b/two\0",
+            "a/link\0",
+            "TRAILER!!!\0",
+        ]
+        .iter()
+        .map(|name| text.find(name).unwrap())
+        .collect();
         assert!(names.is_sorted(), "{names:?}");
-        assert_eq!(text.matches("070701").count(), 5);
+        assert_eq!(text.matches("070701").count(), 6);
         for (at, _) in text.match_indices("070701") {
             assert_eq!(at % 4, 0);
         }

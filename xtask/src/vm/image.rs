@@ -13,8 +13,10 @@ use crate::{agent, apt, step, workspace};
 
 /// What goes in beside the init.
 pub struct Contents<'a> {
-    /// Files for /payload.
+    /// Files and folders for /payload.
     pub payload: &'a [PathBuf],
+    /// Kernel modules, in the order in which the init loads them.
+    pub modules: &'a [PathBuf],
     /// Program and arguments; a program that is in no payload is taken from this machine.
     pub command: &'a [String],
     /// `NAME=VALUE` each.
@@ -58,10 +60,19 @@ pub fn build(contents: &Contents<'_>) -> Result<Image> {
     for source in contents.payload {
         let name = source
             .file_name()
-            .context("a payload must be a file")?
+            .context("a payload must have a name")?
             .to_string_lossy();
-        archive.file(&format!("payload/{name}"), &stripped(source)?)?;
+        let place = format!("payload/{name}");
+        if source.is_dir() {
+            tree(&mut archive, source, &place)?;
+            continue;
+        }
+        archive.file(&place, &stripped(source)?)?;
         files.extend(libraries(source));
+    }
+    for (at, module) in contents.modules.iter().enumerate() {
+        let content = read(module)?;
+        archive.file(&format!("vm/modules/{at:02}"), &content)?;
     }
     if let Some(program) = contents
         .command
@@ -72,11 +83,30 @@ pub fn build(contents: &Contents<'_>) -> Result<Image> {
         files.insert(program);
     }
     for file in &files {
-        let content = fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+        let content = read(file)?;
         archive.file(&file.to_string_lossy(), &content)?;
     }
     archive.finish()?.flush()?;
     Ok(image)
+}
+
+/// A folder as it is, with its links. Libraries of programs in it do not come along.
+fn tree<W: Write>(archive: &mut Writer<W>, from: &Path, to: &str) -> Result<()> {
+    archive.folder(to)?;
+    let entries = fs::read_dir(from).with_context(|| format!("cannot read {}", from.display()))?;
+    for entry in entries {
+        let entry = entry?;
+        let (path, kind) = (entry.path(), entry.file_type()?);
+        let to = format!("{to}/{}", entry.file_name().to_string_lossy());
+        if kind.is_dir() {
+            tree(archive, &path, &to)?;
+        } else if kind.is_symlink() {
+            archive.link(&to, &fs::read_link(&path)?.to_string_lossy())?;
+        } else {
+            archive.file(&to, &stripped(&path)?)?;
+        }
+    }
+    Ok(())
 }
 
 fn build_init() -> Result<PathBuf> {
@@ -103,9 +133,13 @@ fn build_init() -> Result<PathBuf> {
         .join("release/vm-init"))
 }
 
+fn read(file: &Path) -> Result<Vec<u8>> {
+    fs::read(file).with_context(|| format!("cannot read {}", file.display()))
+}
+
 /// The file without debug information: TCG unpacks tens of megabytes a second, not hundreds.
 fn stripped(file: &Path) -> Result<Vec<u8>> {
-    let whole = fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let whole = read(file)?;
     if !whole.starts_with(b"\x7fELF") {
         return Ok(whole);
     }

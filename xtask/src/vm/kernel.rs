@@ -40,6 +40,31 @@ pub fn ensure(version: &str) -> Result<PathBuf> {
         .with_context(|| format!("the package for {version} has no /boot/vmlinuz-*"))
 }
 
+/// A module of a kernel that [`ensure`] fetched.
+pub fn module(version: &str, name: &str) -> Result<PathBuf> {
+    let folder = workspace::target()
+        .join("vm")
+        .join(format!("kernel-{version}"));
+    let file = format!("{name}.ko.xz");
+    find(&folder.join("usr/lib/modules"), &file)
+        .with_context(|| format!("Debian's kernel {version} has no module {name}"))
+}
+
+/// The file of that name in a folder or below it.
+fn find(folder: &Path, name: &str) -> Option<PathBuf> {
+    let entries = fs::read_dir(folder).ok()?;
+    entries
+        .flatten()
+        .map(|entry| entry.path())
+        .find_map(|path| {
+            if path.is_dir() {
+                find(&path, name)
+            } else {
+                path.ends_with(name).then_some(path)
+            }
+        })
+}
+
 fn image_in(boot: &Path) -> Option<PathBuf> {
     let entries = fs::read_dir(boot).ok()?;
     entries

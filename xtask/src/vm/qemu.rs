@@ -38,6 +38,8 @@ pub struct Machine<'a> {
     pub initrd: &'a Path,
     /// Kernel parameters beside ours.
     pub parameters: &'a str,
+    /// Megabytes.
+    pub memory: u32,
     /// From power-on to verdict.
     pub timeout: Duration,
 }
@@ -145,7 +147,7 @@ impl Machine<'_> {
                 "-smp",
                 "2",
                 "-m",
-                "1536",
+                &self.memory.to_string(),
             ])
             .args([
                 "-nodefaults",

@@ -8,11 +8,12 @@ mod loopback;
 use std::fs::{self, File};
 use std::io::Write;
 use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
 use std::process::{Command, ExitStatus, Stdio};
 
 use rustix::mount::{MountFlags, mount};
 use rustix::process::{WaitOptions, wait};
-use rustix::system::{RebootCommand, reboot};
+use rustix::system::{RebootCommand, finit_module, reboot};
 
 /// Source and type, then place: all that agent and tests read or write.
 const MOUNTS: [(&str, &str); 10] = [
@@ -66,7 +67,24 @@ fn prepare(port: &mut Option<File>) -> Result<File, String> {
     if let Err(error) = loopback::up() {
         eprintln!("vm-init: the loopback device stays down: {error}");
     }
+    modules()?;
     Ok(opened)
+}
+
+/// Loads the image's modules. The kernel unpacks them itself (`MODULE_INIT_COMPRESSED_FILE`).
+fn modules() -> Result<(), String> {
+    const COMPRESSED: i32 = 4;
+    let Ok(entries) = fs::read_dir("/vm/modules") else {
+        return Ok(());
+    };
+    let mut files: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+    files.sort();
+    for path in files {
+        let told = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
+        let file = File::open(&path).map_err(|error| told(&error))?;
+        finit_module(&file, c"", COMPRESSED).map_err(|error| told(&error))?;
+    }
+    Ok(())
 }
 
 /// Runs the command of the image and returns its exit code, 128 + N for signal N.

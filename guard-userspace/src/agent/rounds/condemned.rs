@@ -22,7 +22,7 @@ pub fn sweep(held: &Held, everywhere: bool, asker: &Asker) -> bool {
     };
     for pid in pids {
         if asker.ask(Control::Condemned, held.slot, u64::from(pid)) {
-            end(held.slot, pid, asker);
+            end(held, pid, asker);
         }
     }
     true
@@ -31,7 +31,7 @@ pub fn sweep(held: &Held, everywhere: bool, asker: &Asker) -> bool {
 /// Ends one that is overdue. The pid may be another's at any moment: first the process is held, and
 /// then the kernel side is asked whether who has the pid is condemned. If that is another process by
 /// now, the held one is dead and the signal goes nowhere.
-fn end(slot: u32, pid: u32, asker: &Asker) {
+fn end(target: &Held, pid: u32, asker: &Asker) {
     let Some(held) = i32::try_from(pid).ok().and_then(Pid::from_raw) else {
         return;
     };
@@ -41,10 +41,16 @@ fn end(slot: u32, pid: u32, asker: &Asker) {
     let Some(age) = process::age(pid, clock::now().boot_ns) else {
         return;
     };
-    let denied = asker.ask(Control::Denied, slot, u64::from(pid));
-    if !overdue(age.cpu, age.life, denied) || !asker.ask(Control::Sentence, slot, u64::from(pid)) {
+    if !overdue(age.cpu, age.life, target.denies)
+        || !asker.ask(Control::Sentence, target.slot, u64::from(pid))
+    {
         return;
     }
+    tracing::debug!(
+        pid,
+        ?age,
+        "a condemned process has done nothing for too long, and is ended"
+    );
     if let Err(error) = pidfd_send_signal(&held, Signal::KILL) {
         tracing::debug!(%error, pid, "a condemned process ended by itself");
     }
