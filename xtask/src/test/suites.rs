@@ -77,7 +77,10 @@ pub const SUITES: &[Suite] = &[
         name: "vm-6.12-lsm",
         about: "the same on Debian's 6.12, where BPF may refuse a fork",
         kind: Kind::Binary(Binary {
-            environment: &[("GUARD_EXPECT_MODE", "lsm")],
+            environment: &[
+                ("GUARD_EXPECT_MODE", "lsm"),
+                ("GUARD_TRIALS", "counting,refusing"),
+            ],
             machine: Some(Machine {
                 kernel: "6.12",
                 lsm: None,
@@ -91,7 +94,10 @@ pub const SUITES: &[Suite] = &[
         name: "vm-6.12-nolsm",
         about: "the same booted without bpf in lsm=: its programs load, attach and never run; others refuse",
         kind: Kind::Binary(Binary {
-            environment: &[("GUARD_EXPECT_MODE", "fmod_ret")],
+            environment: &[
+                ("GUARD_EXPECT_MODE", "fmod_ret"),
+                ("GUARD_TRIALS", "refusing,denying"),
+            ],
             machine: Some(Machine {
                 kernel: "6.12",
                 lsm: Some("lockdown,yama"),
