@@ -3,8 +3,14 @@
 //! Whatever is compared is measured in the same rounds, one after the other, so that what else the
 //! machine does falls on both. Each figure is the median of its rounds, with the lowest and highest.
 
+#[path = "kernel/agent.rs"]
+mod agent;
 #[path = "kernel/execs.rs"]
 mod execs;
+#[path = "kernel/forks.rs"]
+mod forks;
+#[path = "kernel/programs.rs"]
+mod programs;
 
 use std::process::ExitCode;
 
@@ -17,11 +23,20 @@ const USAGE: &str = "usage: kernel [--rounds N] [--json] [PART…]";
 type Part = fn(&mut Table) -> Result<()>;
 
 /// All parts, by the names that the command line has for them.
-const PARTS: &[(&str, &str, Part)] = &[(
-    "execs",
-    "Execs in mode deny: far from the limits, near them, and denied",
-    execs::round,
-)];
+const PARTS: &[(&str, &str, Part)] = &[
+    (
+        "programs",
+        "The kernel side, per process from its fork to its end",
+        programs::round,
+    ),
+    ("forks", "A fork, for whoever forks", forks::round),
+    (
+        "execs",
+        "Execs in mode deny: far from the limits, near them, and denied",
+        execs::round,
+    ),
+    ("agent", "The agent", agent::round),
+];
 
 fn main() -> ExitCode {
     match run() {
@@ -31,6 +46,11 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a figure of three digits")]
+fn us(ns: u64) -> f64 {
+    ns as f64 / 1_000.0
 }
 
 fn run() -> Result<()> {

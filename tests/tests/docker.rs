@@ -8,6 +8,8 @@
 mod boots;
 #[path = "docker/byhand.rs"]
 mod byhand;
+#[path = "docker/cap.rs"]
+mod cap;
 #[path = "docker/crashes.rs"]
 mod crashes;
 #[path = "docker/follow.rs"]
@@ -208,6 +210,11 @@ fn long() -> Vec<Trial> {
     let more = [
         crowd,
         raised,
+        // A start is over half a minute after its last new family.
+        trial(
+            "the_auto_cap_is_fixed_and_takes_nobody_s_spares",
+            cap::fixed_and_lowered,
+        ),
         // No guard: that the gateway of these tests has the real one's figures.
         trial("metamcp_serves_a_session_in_each_layout", metamcp::layouts),
         trial("metamcp_boots_three_and_ten_servers", metamcp::boots),

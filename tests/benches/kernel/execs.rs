@@ -62,10 +62,10 @@ pub fn round(table: &mut Table) -> Result<()> {
     table.add(
         "question read to answered, p50 below",
         "µs",
-        us(answers.p50_ns),
+        crate::us(answers.p50_ns),
         None,
     );
-    let p99 = us(answers.p99_ns);
+    let p99 = crate::us(answers.p99_ns);
     table.add(
         "question read to answered, p99 below",
         "µs",
@@ -97,11 +97,16 @@ fn refused(times: &Times) -> Result<()> {
 }
 
 fn quantiles(table: &mut Table, what: &str, times: &Times) {
-    table.add(&format!("spawn, {what}, p50"), "µs", us(times.p50), None);
-    table.add(&format!("spawn, {what}, p99"), "µs", us(times.p99), None);
-}
-
-#[expect(clippy::cast_precision_loss, reason = "a figure of three digits")]
-fn us(ns: u64) -> f64 {
-    ns as f64 / 1_000.0
+    table.add(
+        &format!("spawn, {what}, p50"),
+        "µs",
+        crate::us(times.p50),
+        None,
+    );
+    table.add(
+        &format!("spawn, {what}, p99"),
+        "µs",
+        crate::us(times.p99),
+        None,
+    );
 }
