@@ -107,7 +107,7 @@ pub struct Grant {
 /// Why a fork was given nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// No slots below the cap, or the spawner is condemned.
+    /// No slots below the cap.
     Slots,
     /// No tokens.
     Tokens,
@@ -117,6 +117,8 @@ pub enum Refusal {
     Table,
     /// The spawner has just left the target: its fork is not ours to refuse.
     Left,
+    /// The spawner is condemned: no limit was asked.
+    Condemned,
 }
 
 /// What an exit ended.

@@ -50,11 +50,15 @@ fn admits_process(child: u64, mode: GateMode) -> bool {
             limit::TABLE
         }
         Err(trees::HAS_LEFT) => return true,
+        Err(trees::CONDEMNED) => {
+            count!(target, denied).count();
+            return false;
+        }
         Err(limit) => limit,
     };
     rate::touch(target);
     count!(target, denied).count();
-    gate::refused(target, parent, limit, verdict::DENIED);
+    gate::refused(target, limit, verdict::DENIED);
     false
 }
 

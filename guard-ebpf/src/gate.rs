@@ -17,7 +17,7 @@ pub fn mode_is(target: Target, mode: GateMode) -> bool {
 /// The current process forks: asks for a place for its child.
 ///
 /// # Errors
-/// The limit it met ([`limit`]), or [`trees::HAS_LEFT`].
+/// The limit it met ([`limit`]), [`trees::HAS_LEFT`] or [`trees::CONDEMNED`].
 #[inline(always)]
 pub fn ask(target: Target) -> Result<Grant, u32> {
     if maps::watched().is_none_or(|n| n.load() >= u64::from(MAX_PROCESSES)) {
@@ -87,13 +87,9 @@ pub fn gone(target: Target, place: Place) {
 }
 
 /// A spawn met a limit: said at once. Of a full table this breach is all that is said: a log line
-/// costs 12.7 µs with a reader (kernel-facts §5), in the middle of a fork. Of a condemned one's forks
-/// nothing is said: no limit was asked.
+/// costs 12.7 µs with a reader (kernel-facts §5), in the middle of a fork.
 #[inline(always)]
-pub fn refused(target: Target, parent: maps::Ref<ProcessEntry>, limit: u32, verdict: u32) {
-    if Place(parent.place().load()).role() == Role::Nobody {
-        return;
-    }
+pub fn refused(target: Target, limit: u32, verdict: u32) {
     if limit == limit::TABLE {
         count!(target, table_full).count();
     }

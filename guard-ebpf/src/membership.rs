@@ -66,7 +66,7 @@ pub fn born(target: Target, parent: Ref<ProcessEntry>, pid: u32) {
         trees::give_back(target.slot, grant);
         if added == Added::Full {
             // It runs, and nobody will know it: at least that is said.
-            gate::refused(target, parent, limit::TABLE, verdict::OBSERVED);
+            gate::refused(target, limit::TABLE, verdict::OBSERVED);
         }
         return;
     }
@@ -108,9 +108,10 @@ fn granted(target: Target, parent: Ref<ProcessEntry>) -> Option<Grant> {
     match gate::ask(target) {
         Ok(grant) => Some(grant),
         Err(trees::HAS_LEFT) => None,
+        Err(trees::CONDEMNED) => Some(nothing),
         Err(met) if gate::mode_is(target, GateMode::Observe) => {
             count!(target, would_refuse).count();
-            gate::refused(target, parent, met, verdict::OBSERVED);
+            gate::refused(target, met, verdict::OBSERVED);
             let post = Post::of_child(Place(parent.place().load()));
             let place = trees::force(target.slot, post);
             Some(Grant {
@@ -119,7 +120,7 @@ fn granted(target: Target, parent: Ref<ProcessEntry>) -> Option<Grant> {
             })
         }
         Err(met) => {
-            gate::refused(target, parent, met, verdict::CONDEMNED);
+            gate::refused(target, met, verdict::CONDEMNED);
             Some(nothing)
         }
     }

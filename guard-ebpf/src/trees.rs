@@ -87,6 +87,8 @@ fn with<R>(slot: u32, operation: impl FnOnce(Target, Gate<'_, Cell, Trees>) -> R
 pub const GRANTED: u32 = 0;
 /// An answer of [`gate_ask`] that is none of [`limit`]: the spawner has left the target.
 pub const HAS_LEFT: u32 = 255;
+/// The forking process is condemned, and so is its child: nobody met a limit.
+pub const CONDEMNED: u32 = 254;
 
 /// The current process forks a process: asks for a place for the child.
 #[unsafe(no_mangle)]
@@ -114,6 +116,7 @@ extern "C" fn gate_ask(slot: u32, to: *mut Grant) -> u32 {
         Refusal::Guests => limit::GUESTS,
         Refusal::Table => limit::TABLE,
         Refusal::Left => HAS_LEFT,
+        Refusal::Condemned => CONDEMNED,
     }
 }
 

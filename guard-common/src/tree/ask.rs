@@ -60,7 +60,7 @@ impl<W: Word, T: Table> Gate<'_, W, T> {
     fn ask_at(&self, parent: Place) -> Result<Grant, Refusal> {
         let tree = parent.tree();
         match parent.role() {
-            Role::Nobody => Err(Refusal::Slots),
+            Role::Nobody => Err(Refusal::Condemned),
             Role::Wrapper => {
                 let token_ns = self.buy(1, 0, self.terms.max_processes)?;
                 Ok(grant(Role::Wrapper, 0, token_ns))

@@ -277,7 +277,7 @@ fn the_condemned_have_no_slot() {
             End::Moved(Moved::Yes(Left::Others)),
             3,
         ),
-        (fork(2, 3), NO_SLOTS, 3),
+        (fork(2, 3), Refused(Refusal::Condemned), 3),
         (Exit(2), End::Left(Left::Others), 3),
         (Move(1, Post::Nobody), End::Moved(Moved::Yes(Left::Tree)), 1),
         (Exit(1), End::Left(Left::Others), 1),
