@@ -38,6 +38,7 @@ fn main() {
     let wanted = std::env::var("GUARD_TRIALS").unwrap_or_default();
     let groups = [
         ("counting", counting()),
+        ("deciding", deciding()),
         ("refusing", refusing()),
         ("denying", denying()),
     ];
@@ -47,7 +48,7 @@ fn main() {
     run(chosen.flat_map(|(_, trials)| trials).collect());
 }
 
-/// Counting, arming and what the agent makes of it: the same whatever the mode.
+/// Counting and arming: the same whatever the mode.
 fn counting() -> Vec<Trial> {
     vec![
         trial("the_canary_leaves_nothing_behind", mode::leaves_nothing),
@@ -60,21 +61,6 @@ fn counting() -> Vec<Trial> {
         trial("zombies_hold_no_slots", counts::zombies),
         trial("a_late_gateway_gives_back_what_it_had", late::with_children),
         trial("a_late_gateways_children_may_storm", late::in_mid_storm),
-        trial("a_target_has_sixteen_gateways_at_most", late::sixteen),
-        trial(
-            "spare_slots_are_given_back_when_room_is_short",
-            reserve::settled,
-        ),
-        trial(
-            "larger_families_are_given_more_of_what_is_free",
-            reserve::raised,
-        ),
-        trial("armed_over_the_cap_nobody_is_let_in", reserve::over_the_cap),
-        trial(
-            "a_root_beyond_max_instances_has_no_slot",
-            reserve::instances,
-        ),
-        trial("records_of_roots_are_never_left_out", records::of_roots),
         trial("neighbours_feel_nothing", neighbours::feel_nothing),
         trial("moves_in_and_out_are_counted", moves::in_and_out),
         trial("nested_cgroups_are_guarded", moves::nested),
@@ -92,6 +78,27 @@ fn counting() -> Vec<Trial> {
             "a_cgroup_is_guarded_from_its_first_process",
             arming::before_it_exists,
         ),
+    ]
+}
+
+/// What the agent makes of what it hears: the same on every kernel.
+fn deciding() -> Vec<Trial> {
+    vec![
+        trial("a_target_has_sixteen_gateways_at_most", late::sixteen),
+        trial(
+            "spare_slots_are_given_back_when_room_is_short",
+            reserve::settled,
+        ),
+        trial(
+            "larger_families_are_given_more_of_what_is_free",
+            reserve::raised,
+        ),
+        trial("armed_over_the_cap_nobody_is_let_in", reserve::over_the_cap),
+        trial(
+            "a_root_beyond_max_instances_has_no_slot",
+            reserve::instances,
+        ),
+        trial("records_of_roots_are_never_left_out", records::of_roots),
     ]
 }
 

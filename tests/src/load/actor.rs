@@ -118,15 +118,21 @@ pub fn tree_of(size: u64) -> io::Result<i32> {
 
 fn grow(life: &impl AsFd, says: &mut impl Write, size: u64, churn: bool) -> io::Result<()> {
     let mut there = 1_u64;
+    // Who comes and goes begins when all are there: else it may take the last slot from one of them.
+    let (begins, begin) = pipe()?;
+    let mut begin = Some(begin);
     for _ in 1..size {
         let child = raw::fork(|| {
+            begin = None;
             if churn {
+                let _ = stay(&begins, None);
                 come_and_go(life);
             }
             i32::from(stay(life, None).is_err())
         });
         there += u64::from(child.is_ok());
     }
+    drop(begin);
     writeln!(says, "{there}")?;
     says.flush()?;
     stay(life, None)?;
