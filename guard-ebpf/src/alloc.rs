@@ -35,7 +35,7 @@ fn admits_process(child: u64, mode: GateMode) -> bool {
     if !gate::mode_is(target, mode) {
         return true;
     }
-    let limit = match gate::ask(target) {
+    let met = match gate::ask(target) {
         Ok(grant) => {
             let pending = Pending {
                 child,
@@ -50,15 +50,13 @@ fn admits_process(child: u64, mode: GateMode) -> bool {
             limit::TABLE
         }
         Err(trees::HAS_LEFT) => return true,
-        Err(trees::CONDEMNED) => {
-            count!(target, denied).count();
-            return false;
-        }
-        Err(limit) => limit,
+        Err(met) => met,
     };
     rate::touch(target);
     count!(target, denied).count();
-    gate::refused(target, limit, verdict::DENIED);
+    if met != trees::CONDEMNED {
+        gate::refused(target, met, verdict::DENIED);
+    }
     false
 }
 

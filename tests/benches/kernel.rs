@@ -15,7 +15,7 @@ mod programs;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, ensure};
-use guard_tests::bench::Table;
+use guard_tests::bench::{Table, float};
 
 const USAGE: &str = "usage: kernel [--rounds N] [--json] [PART…]";
 
@@ -48,9 +48,8 @@ fn main() -> ExitCode {
     }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "a figure of three digits")]
 fn us(ns: u64) -> f64 {
-    ns as f64 / 1_000.0
+    float(ns) / 1_000.0
 }
 
 fn run() -> Result<()> {

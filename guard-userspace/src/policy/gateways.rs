@@ -2,7 +2,6 @@
 //! spawn, so a pattern that means too much would leave no tree together.
 
 use super::role::MAX_GATEWAYS;
-use crate::model::kin::Found;
 use crate::state::kin::Kin;
 use guard_common::tree::Role;
 use std::collections::BTreeSet;
@@ -22,19 +21,6 @@ impl Gateways {
             .all()
             .filter(|one| one.place.role() == Role::Gateway)
             .map(|one| one.key.pid);
-        Self {
-            pids: all.collect(),
-            beyond: None,
-        }
-    }
-
-    /// Those that were found.
-    #[must_use]
-    pub fn among(found: &[Found]) -> Self {
-        let all = found
-            .iter()
-            .filter(|one| one.place.role() == Role::Gateway)
-            .map(|one| one.process.pid);
         Self {
             pids: all.collect(),
             beyond: None,

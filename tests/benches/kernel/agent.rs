@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use guard_tests::bench::Table;
+use guard_tests::bench::{Table, float};
 use guard_tests::guarded::{Guarded, ONLY, WIDE};
 use guard_tests::{Cgroup, Storm, Witness};
 
@@ -79,9 +79,4 @@ fn rss_mb(pid: u32) -> Result<f64> {
 
 fn percent(cpu_ns: u64, of: Duration) -> f64 {
     float(cpu_ns) / of.as_secs_f64().max(0.001) / 10_000_000.0
-}
-
-#[expect(clippy::cast_precision_loss, reason = "a figure of three digits")]
-const fn float(n: u64) -> f64 {
-    n as f64
 }

@@ -8,6 +8,8 @@ use aya::programs::TracePoint;
 use aya::{Ebpf, EbpfLoader};
 use guard_userspace::model::Status;
 
+use super::float;
+
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/empty.o"));
 
 /// Our programs with the events that they are on.
@@ -95,9 +97,4 @@ impl Empty {
         }
         Ok(Spent(spent))
     }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "a figure of three digits")]
-const fn float(n: u64) -> f64 {
-    n as f64
 }

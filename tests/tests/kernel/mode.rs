@@ -55,11 +55,8 @@ fn bpf_is_off() -> Result<bool> {
     }
 }
 
-/// Proved each second, beside a target at its cap: neither feels the other.
-pub fn leaves_nothing() -> Result<()> {
-    const CANARY: &str = "canary";
-    let before = traces()?;
-    let cgroup = Cgroup::new("proofs")?;
+/// An agent whose canary is out once a second, beside a target with a cap.
+fn proved_each_second(cgroup: &Cgroup) -> Result<Guarded> {
     let path = cgroup.path().display().to_string();
     let gate = cap(10);
     let target = Target {
@@ -69,6 +66,15 @@ pub fn leaves_nothing() -> Result<()> {
     };
     let mut guarded = Guarded::begin_all("info", "canary_every = \"1s\"", &[target], &[])?;
     guarded.ready(ONLY)?;
+    Ok(guarded)
+}
+
+/// Proved each second, beside a target at its cap: neither feels the other.
+pub fn leaves_nothing() -> Result<()> {
+    const CANARY: &str = "canary";
+    let before = traces()?;
+    let cgroup = Cgroup::new("proofs")?;
+    let guarded = proved_each_second(&cgroup)?;
     let storm = Storm::start(&cgroup, &["execs", "5000", "--pace-us", "5000"])?;
     for round in 1..=3 {
         let sits = || Ok(traces()?.iter().any(|name| name.contains(CANARY)));
@@ -96,15 +102,7 @@ pub fn leaves_nothing() -> Result<()> {
 pub fn stopped_meanwhile() -> Result<()> {
     let before = traces()?;
     let cgroup = Cgroup::new("stopped")?;
-    let path = cgroup.path().display().to_string();
-    let gate = cap(10);
-    let target = Target {
-        name: ONLY,
-        path: &path,
-        gate: &gate,
-    };
-    let mut guarded = Guarded::begin_all("info", "canary_every = \"1s\"", &[target], &[])?;
-    guarded.ready(ONLY)?;
+    let guarded = proved_each_second(&cgroup)?;
     let mut caught = None;
     eventually("the canary is out, and frozen there", SOON, || {
         let new = traces()?.difference(&before).cloned().collect::<Vec<_>>();

@@ -33,7 +33,13 @@ fn settled(
             processes: processes.clone(),
             init,
         };
-        let actions = decide(&survey, config, &mut Gateways::among(&survey.processes));
+        let mut gateways = Gateways::default();
+        for one in &survey.processes {
+            if one.place.role() == Role::Gateway {
+                gateways.admit(one.process.pid, &one.argv);
+            }
+        }
+        let actions = decide(&survey, config, &mut gateways);
         if actions.is_empty() {
             return processes.iter().map(said).collect();
         }
