@@ -9,6 +9,7 @@
 pub mod abi;
 pub mod bucket;
 pub mod entry;
+pub mod life;
 pub mod limits;
 #[cfg(feature = "aya")]
 mod pod;

@@ -20,6 +20,7 @@ macro_rules! pod {
 pod!(
     crate::entry::ProcessEntry,
     crate::entry::TreeEntry,
+    crate::life::Note,
     crate::limits::GateLimits,
     crate::limits::GateState,
     crate::limits::TargetCounters,

@@ -96,10 +96,20 @@ pub fn refused(target: Target, limit: u32, verdict: u32) {
     detail::breach(target, limit, verdict);
 }
 
+/// Whether the target's limits refuse nothing: it is observed, or its agent is gone and was to leave
+/// no gate behind.
+#[inline(always)]
+pub fn is_open(target: Target) -> bool {
+    mode_is(target, GateMode::Observe) || maps::lets_go(task::now_ns())
+}
+
 /// The current process is condemned and has reached an exec or a fork: it ends here.
 #[inline(always)]
 pub fn execute_sentence(target: Target, entry: maps::Ref<ProcessEntry>) {
     use guard_common::entry::flag;
+    if maps::lets_go(task::now_ns()) {
+        return;
+    }
     let flags = entry.flags();
     let before = flags.load();
     if task::kill_self() && before & flag::KILLED == 0 {

@@ -4,6 +4,7 @@
 //! against its own before it loads the object (guard-userspace/src/kernel/layout.rs).
 
 use core::mem::MaybeUninit;
+use guard_common::life::Note;
 use guard_common::record::{Breach, Cgroup, Near, Process, RateSample};
 use guard_common::{GateLimits, GateState, ProcessEntry, TreeEntry};
 
@@ -19,6 +20,7 @@ struct Shared {
     tree: TreeEntry,
     limits: GateLimits,
     gate: GateState,
+    note: Note,
 }
 
 #[used]

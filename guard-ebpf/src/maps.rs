@@ -8,6 +8,7 @@ use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, RingBuf};
 use core::mem::MaybeUninit;
 use guard_common::abi::{MAX_CGROUPS, MAX_PROCESSES, MAX_TARGETS, MAX_TREES, PATH_MAX, RING_BYTES};
+use guard_common::life::{self, Note};
 use guard_common::record::{Header, Process, RateSample};
 use guard_common::tree::Grant;
 use guard_common::word::Word;
@@ -110,6 +111,10 @@ static NEAR: Array<u64> = Array::with_max_entries(MAX_TARGETS, 0);
 /// When that was last said of a target, in ns of CLOCK_BOOTTIME.
 #[map]
 static NEAR_SAID: Array<u64> = Array::with_max_entries(MAX_TARGETS, 0);
+
+/// What the agent writes down: its heartbeat, and what later agents are to know. Written by the agent.
+#[map]
+static NOTES: Array<Note> = Array::with_max_entries(life::OWNERS + MAX_TARGETS, 0);
 
 /// Records to the agent.
 #[map]
@@ -252,6 +257,14 @@ pub fn may_say_near(slot: u32, now_ns: u64, every_ns: u64) -> bool {
     let word = unsafe { Cell::new(word) };
     let last = word.load();
     now_ns.wrapping_sub(last) > every_ns && word.compare_exchange(last, now_ns) == last
+}
+
+/// Whether the agent is gone for so long that the gate is to let all pass.
+#[inline(always)]
+pub fn lets_go(now_ns: u64) -> bool {
+    NOTES
+        .get(life::HEARTBEAT)
+        .is_some_and(|heart| heart.lets_go(now_ns))
 }
 
 /// Whether any target is being armed now.

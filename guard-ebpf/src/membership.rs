@@ -6,12 +6,12 @@ use crate::gate;
 use crate::maps::{self, Ref, Target};
 use crate::task::{self, Kptr};
 use crate::{away, count, deny, detail, rate, trees};
+use guard_common::TargetKind;
 use guard_common::entry::{ProcessEntry, flag};
 use guard_common::record::{limit, verdict, what};
 use guard_common::tree::force::Post;
 use guard_common::tree::{Grant, Place, Role, place};
 use guard_common::word::Word;
-use guard_common::{GateMode, TargetKind};
 
 /// The target in whose cgroup the current task is.
 #[inline(always)]
@@ -109,7 +109,7 @@ fn granted(target: Target, parent: Ref<ProcessEntry>) -> Option<Grant> {
         Ok(grant) => Some(grant),
         Err(trees::HAS_LEFT) => None,
         Err(trees::CONDEMNED) => Some(nothing),
-        Err(met) if gate::mode_is(target, GateMode::Observe) => {
+        Err(met) if gate::is_open(target) => {
             count!(target, would_refuse).count();
             gate::refused(target, met, verdict::OBSERVED);
             let post = Post::of_child(Place(parent.place().load()));

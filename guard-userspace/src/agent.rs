@@ -4,7 +4,7 @@
 mod clock;
 mod follow;
 mod guard;
-mod lock;
+pub mod lock;
 mod places;
 mod proving;
 mod report;
@@ -14,11 +14,11 @@ mod survive;
 
 use crate::cli::args::LogFormat;
 use crate::cli::{Code, Failure};
-use crate::config::Config;
+use crate::config::{Config, Mode};
 use crate::evidence::cgroup::cgroup_v2_mount;
 use crate::evidence::process;
 use crate::kernel::Kernel;
-use crate::kernel::reader::Reader;
+use crate::kernel::reader::{self, Reader};
 use crate::sinks::log;
 use crate::targets::Endpoint;
 use anyhow::{Context, anyhow};
@@ -94,7 +94,17 @@ pub fn run(config: Config, options: Options) -> Result<(), Failure> {
         env!("CARGO_PKG_VERSION")
     );
     let _home = Home::enter(&v2_mount);
-    let (kernel, ring) = Kernel::load().map_err(|error| Failure::new(Code::KernelLacks, error))?;
+    let (kernel, mut ring) = Kernel::load(config.mode == Mode::Enforce)
+        .map_err(|error| Failure::new(Code::KernelLacks, error))?;
+    if kernel.is_adopted() {
+        let records = reader::pass_over(&mut ring);
+        tracing::info!(
+            event = "adopted",
+            records,
+            "the gate that an earlier agent left at work is taken over with all its counts; {records} \
+             records of single events in between are passed over"
+        );
+    }
     let mailbox = Mailbox::new();
     let reader =
         Reader::start(ring, mailbox.wakes()).context("no thread to read the kernel's events")?;

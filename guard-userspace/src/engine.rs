@@ -231,6 +231,7 @@ impl News<'_> {
                 cgroup,
                 path,
                 adopted,
+                inherited,
                 from_birth,
                 ..
             } => {
@@ -240,6 +241,7 @@ impl News<'_> {
                     cgroup,
                     path,
                     adopted,
+                    inherited: inherited.is_some(),
                     from_birth,
                     mode,
                     errno: proof.and_then(|proof| proof.errno),

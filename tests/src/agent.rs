@@ -15,6 +15,9 @@ use serde_json::Value;
 
 use crate::place;
 
+/// Where an agent leaves its gate.
+pub const PINS: &str = "/sys/fs/bpf/metamcp-guard";
+
 /// Longest that a stop may take.
 const STOP: Duration = Duration::from_secs(15);
 
@@ -25,6 +28,7 @@ pub struct Agent {
     lines: Arc<Mutex<Vec<Value>>>,
     readers: Vec<JoinHandle<()>>,
     errors: Arc<Mutex<String>>,
+    leaves: bool,
 }
 
 /// A command of the agent's binary.
@@ -106,6 +110,7 @@ impl Agent {
             lines,
             readers,
             errors,
+            leaves: false,
         })
     }
 
@@ -222,7 +227,25 @@ impl Agent {
         )
     }
 
-    /// Ends it as the kernel's OOM killer would.
+    /// Ends it as the kernel's OOM killer would; the gate that it leaves stays at work.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn kill_and_leave(mut self) -> Result<()> {
+        self.leaves = true;
+        self.kill()
+    }
+
+    /// Stops it as systemd does; the gate that it leaves stays at work.
+    ///
+    /// # Errors
+    /// It did not end well.
+    pub fn stop_and_leave(mut self) -> Result<Vec<Value>> {
+        self.leaves = true;
+        self.stop_cleanly()
+    }
+
+    /// Ends it as the kernel's OOM killer would, and takes away what it leaves.
     ///
     /// # Errors
     /// The kernel's.
@@ -238,6 +261,18 @@ impl Drop for Agent {
             let _ = self.child.kill();
             let _ = self.child.wait();
         }
+        if !self.leaves {
+            take_away();
+        }
+    }
+}
+
+/// Takes away what an agent has left at work.
+pub fn take_away() {
+    if Path::new(PINS).exists()
+        && let Err(error) = output(&["--socket", "/nowhere", "disarm"])
+    {
+        eprintln!("the agent's gate stays: {error:#}");
     }
 }
 

@@ -131,7 +131,13 @@ impl Guarded {
     fn begin_file(level: &str, config: &str, arguments: &[&str]) -> Result<Self> {
         let folder = Folder::new()?;
         let state = folder.path().display();
-        let config = format!("state_dir = \"{state}\"\n{config}");
+        // Where a test does not say so itself, nothing outlives its agent.
+        let release = if config.contains("on_agent_exit") {
+            ""
+        } else {
+            "on_agent_exit = \"release\"\n"
+        };
+        let config = format!("state_dir = \"{state}\"\n{release}{config}");
         let file = folder.file("config.toml", &config)?;
         let socket = format!("{state}/agent.sock");
         let all = [&["--socket", &socket, "--config", &file], arguments].concat();

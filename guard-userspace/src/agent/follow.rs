@@ -65,7 +65,12 @@ impl Follow {
                     guard.tick(reader.undecoded(), log.dropped());
                     publish(&guard, &running, &status);
                 }
-                Some(asked) = asked.recv() => guard.order(asked),
+                Some(asked) = asked.recv() => {
+                    guard.order(asked);
+                    if guard.is_disarmed() {
+                        break;
+                    }
+                }
                 Some(ended) = guard.ends.recv() => guard.ended(ended),
                 () = snapshots.asked() => publish(&guard, &running, &status),
                 end = signals.next() => if end { break },

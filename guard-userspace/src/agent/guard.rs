@@ -4,6 +4,8 @@
 mod arrivals;
 mod canary;
 mod deny;
+mod disarm;
+mod heritage;
 mod operator;
 mod survey;
 
@@ -17,7 +19,7 @@ use crate::evidence::memory::Accounts;
 use crate::evidence::tree;
 use crate::kernel::decode::{CgroupChange, Event, EventKind};
 use crate::kernel::{Kernel, Ladder};
-use crate::model::input::SpawnErrno;
+use crate::model::input::{Inherited, SpawnErrno};
 use crate::model::{Action, CgroupId, Fact, FactKind, Input, InputKind, Stamp, TargetId};
 use crate::policy;
 use crate::sinks::log;
@@ -53,6 +55,9 @@ pub struct Guard {
     ladder: Ladder,
     rounds: Rounds,
     accounts: Accounts,
+    /// Seconds until targets of an earlier agent that nobody has asked for are let go.
+    patience: u32,
+    disarmed: bool,
 }
 
 /// How the gate refuses, as last proved.
@@ -73,6 +78,7 @@ pub struct Gate {
 /// How a target's cgroup came to be counted.
 struct Came {
     adopted: u64,
+    inherited: Option<Box<Inherited>>,
     from_birth: bool,
     /// Start of its container, where that is known; else 0.
     started_ns: u64,
@@ -89,7 +95,7 @@ impl Guard {
         v2_mount: PathBuf,
         mailbox: Mailbox,
     ) -> io::Result<Self> {
-        let places = Places::new(config.targets.clone());
+        let places = Places::new(config.targets.clone(), kernel.tables.owners());
         let mut engine = Engine::new(config.mode);
         for (id, place) in places.iter() {
             engine.watch(id, place.config.clone());
@@ -129,11 +135,15 @@ impl Guard {
             ladder,
             rounds,
             accounts,
+            patience: heritage::PATIENCE,
+            disarmed: false,
         };
+        guard.beat();
         let all: Vec<_> = guard.places.iter().map(|(id, _)| id).collect();
         for id in all {
-            guard.count_only(id);
+            guard.begin(id);
         }
+        guard.let_go_of_unwanted();
         guard.take_up_deny();
         guard.expect_paths();
         if guard.config.mode == Mode::Observe {
@@ -141,6 +151,12 @@ impl Guard {
             guard.tell_gate();
         }
         Ok(guard)
+    }
+
+    /// An operator wants the gate taken away, and the agent with it.
+    #[must_use]
+    pub const fn is_disarmed(&self) -> bool {
+        self.disarmed
     }
 
     /// One input, and all that follows from it.
@@ -203,6 +219,7 @@ impl Guard {
             self.go_down(at, target, "its cgroup was made anew");
             let came = Came {
                 adopted: 0,
+                inherited: None,
                 from_birth: true,
                 started_ns: at.boot_ns,
             };
@@ -224,7 +241,10 @@ impl Guard {
     }
 
     /// A new target is counted by what it is, until the canary has spoken and limits follow.
-    fn count_only(&mut self, id: TargetId) {
+    fn begin(&mut self, id: TargetId) {
+        if self.takes_up(id) {
+            return;
+        }
         let Some(place) = self.places.get(id) else {
             return;
         };
@@ -240,6 +260,7 @@ impl Guard {
             cgroup: up.id,
             path: format!("/{}", below.display()),
             adopted: came.adopted,
+            inherited: came.inherited,
             from_birth: came.from_birth,
             started_ns: came.started_ns,
         };
@@ -270,6 +291,10 @@ impl Guard {
     /// A second has passed.
     pub fn tick(&mut self, undecoded: u64, log_dropped: u64) {
         let now = clock::now();
+        self.beat();
+        if self.patience > 0 {
+            self.let_go_of_unwanted();
+        }
         let all: Vec<_> = self
             .places
             .iter()
@@ -322,6 +347,7 @@ impl Guard {
             .iter()
             .map(|(id, place)| (id, place.up.is_some()))
             .collect();
+        let stays = self.stays();
         // One that is gone may have been gone for less than a second.
         for (id, up) in all {
             let counts = self.kernel.tables.counters(id.0);
@@ -340,11 +366,12 @@ impl Guard {
                 };
                 self.step(now, id, kind);
             }
-            if up {
+            if up && !stays {
                 let why = "the agent ends, and the gate with it".to_owned();
                 self.step(now, id, InputKind::Down { why });
             }
         }
+        self.leave(stays);
     }
 }
 

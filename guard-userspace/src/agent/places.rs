@@ -4,7 +4,7 @@ use crate::config::{TargetConfig, TargetSource};
 use crate::model::{CgroupId, TargetId};
 use crate::targets::{Target, Wanted};
 use guard_common::abi::CANARY_SLOT;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 /// All slots that were given away. A slot is a target's for as long as the agent runs, whatever
@@ -14,6 +14,8 @@ pub struct Places {
     configs: Vec<TargetConfig>,
     by_target: BTreeMap<Target, TargetId>,
     places: BTreeMap<TargetId, Place>,
+    /// Slots that were given away by earlier agents, by name, and have not been asked for yet.
+    left: BTreeMap<String, TargetId>,
 }
 
 /// One target's.
@@ -27,6 +29,10 @@ pub struct Place {
     pub said: Option<CgroupId>,
     /// Where it is counted.
     pub up: Option<Up>,
+    /// An earlier agent had it, and this one has not seen it yet.
+    pub inherited: bool,
+    /// Let go of by an operator's word, for as long as the agent runs.
+    pub disarmed: bool,
 }
 
 /// A cgroup that is counted.
@@ -41,14 +47,16 @@ pub struct Up {
 }
 
 impl Places {
-    /// Slots for all targets that are known by name, in the order of the config. Those of a label
-    /// get theirs when their containers are found.
+    /// Slots for all targets that are known by name: those they had under earlier agents (`owners`), the
+    /// others in the order of the config. Those of a label get theirs when their containers are found.
     #[must_use]
-    pub fn new(configs: Vec<TargetConfig>) -> Self {
+    pub fn new(configs: Vec<TargetConfig>, owners: BTreeMap<u32, String>) -> Self {
+        let owners = owners.into_iter();
         let mut places = Self {
             configs: configs.clone(),
             by_target: BTreeMap::new(),
             places: BTreeMap::new(),
+            left: owners.map(|(slot, name)| (name, TargetId(slot))).collect(),
         };
         for (index, config) in configs.into_iter().enumerate() {
             if !matches!(config.source, TargetSource::Label(_)) {
@@ -74,22 +82,33 @@ impl Places {
         if let Some(id) = self.by_target.get(target) {
             return Some((*id, false));
         }
-        let next = u32::try_from(self.places.len()).ok()?;
-        if next >= CANARY_SLOT {
-            return None;
-        }
         let mut config = self.configs.get(target.index)?.clone();
         config.name.clone_from(&target.name);
-        let id = TargetId(next);
+        let known = self.left.remove(&target.name);
+        let id = known.or_else(|| self.free())?;
         self.by_target.insert(target.clone(), id);
         let place = Place {
             config,
             expected: None,
             said: None,
             up: None,
+            inherited: known.is_some(),
+            disarmed: false,
         };
         self.places.insert(id, place);
         Some((id, true))
+    }
+
+    /// A slot that is nobody's.
+    fn free(&self) -> Option<TargetId> {
+        let left: BTreeSet<TargetId> = self.left.values().copied().collect();
+        let mut all = (0..CANARY_SLOT).map(TargetId);
+        all.find(|id| !self.places.contains_key(id) && !left.contains(id))
+    }
+
+    /// Slots of earlier agents' targets that nobody has asked for. They stay their names'.
+    pub fn left(&self) -> impl Iterator<Item = (&str, TargetId)> {
+        self.left.iter().map(|(name, id)| (name.as_str(), *id))
     }
 
     /// One place.
@@ -131,11 +150,14 @@ mod tests {
     #[test]
     fn slots_follow_the_config_and_are_kept() {
         let of = |source| TargetConfig::of(source, Profile::Generic);
-        let mut places = Places::new(vec![
-            of(TargetSource::Container("one".to_owned())),
-            of(TargetSource::Label("guard=on".to_owned())),
-            of(TargetSource::Container("two".to_owned())),
-        ]);
+        let mut places = Places::new(
+            vec![
+                of(TargetSource::Container("one".to_owned())),
+                of(TargetSource::Label("guard=on".to_owned())),
+                of(TargetSource::Container("two".to_owned())),
+            ],
+            BTreeMap::new(),
+        );
         let mut slot = |index, name: &str| {
             let name = name.to_owned();
             places.slot(&Target { index, name })
@@ -147,5 +169,31 @@ mod tests {
         assert_eq!(places.iter().count(), 3);
         let label = places.get(TargetId(2)).unwrap();
         assert_eq!(label.watches(), "container labelled (label guard=on)");
+    }
+
+    #[test]
+    fn a_target_has_the_slot_that_it_had_under_an_earlier_agent() {
+        let of = |name: &str| {
+            let source = TargetSource::Container(name.to_owned());
+            TargetConfig::of(source, Profile::Generic)
+        };
+        let owners = [(0, "gone"), (2, "one")].map(|(slot, name)| (slot, name.to_owned()));
+        let mut places = Places::new(vec![of("new"), of("one")], owners.into());
+        let slots: Vec<_> = places
+            .iter()
+            .map(|(id, place)| (id.0, place.config.name.clone(), place.inherited))
+            .collect();
+        let expected = [(1, "new", false), (2, "one", true)];
+        assert_eq!(
+            slots,
+            expected.map(|(id, name, old)| (id, name.to_owned(), old))
+        );
+        assert_eq!(places.left().collect::<Vec<_>>(), [("gone", TargetId(0))]);
+        let name = "gone".to_owned();
+        assert_eq!(
+            places.slot(&Target { index: 0, name }),
+            Some((TargetId(0), true))
+        );
+        assert_eq!(places.left().count(), 0);
     }
 }

@@ -1,7 +1,7 @@
 //! `POST /api/v1/actions`: asks the agent's loop for an action and waits for its end.
 
 use super::auth::{AuthError, Door};
-use crate::model::order::{ActionAnswer, ActionRequest};
+use crate::model::order::{Answer, Request as Wish};
 use axum::body::to_bytes;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
@@ -30,9 +30,9 @@ const BODY_TIME: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub struct Asked {
     /// What is asked for.
-    pub request: ActionRequest,
+    pub request: Wish,
     /// Where the answer goes.
-    pub reply: oneshot::Sender<Result<ActionAnswer, Unheard>>,
+    pub reply: oneshot::Sender<Result<Answer, Unheard>>,
 }
 
 /// Why a request came to nothing: it means nobody.
@@ -90,7 +90,7 @@ async fn act(State(acting): State<Acting>, request: Request) -> Response {
             "the body is too large, or did not come",
         );
     };
-    let request: ActionRequest = match serde_json::from_slice(&body) {
+    let request = match wish(&body) {
         Ok(request) => request,
         Err(error) => {
             let why = format!(
@@ -115,6 +115,16 @@ async fn act(State(acting): State<Acting>, request: Request) -> Response {
             problem(status, &unheard.to_string())
         }
         Err(_) => problem(StatusCode::SERVICE_UNAVAILABLE, "the agent ends"),
+    }
+}
+
+/// What a body asks for.
+fn wish(body: &[u8]) -> serde_json::Result<Wish> {
+    let value: serde_json::Value = serde_json::from_slice(body)?;
+    if value.get("action").is_some_and(|action| action == "disarm") {
+        serde_json::from_value(value).map(Wish::Disarm)
+    } else {
+        serde_json::from_slice(body).map(Wish::End)
     }
 }
 

@@ -65,6 +65,12 @@ pub enum Command {
     /// agent answers or nothing of that name is there.
     #[command(after_help = KILL)]
     Kill(End),
+    /// Take the gate away: nothing is refused or counted any more.
+    ///
+    /// An agent leaves its gate at work when it ends (on_agent_exit = "keep"); this removes it, and ends
+    /// the agent if one runs. With TARGET only that one is let go of, until the agent starts again. Exits
+    /// with 4 when there is no such target, with 6 when an agent that does not answer holds the gate.
+    Disarm(Disarm),
     /// Check or show the configuration.
     Config(Config),
     /// Look at this host: what the guard needs, what is there, how to get the rest.
@@ -164,6 +170,23 @@ pub struct End {
     /// Do not ask.
     #[arg(long)]
     pub yes: bool,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Options of `disarm`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    sudo metamcp-guard disarm             everything, with or without an agent\n  \
+    sudo metamcp-guard disarm metamcp     one target; the agent goes on with the others")]
+pub struct Disarm {
+    /// The target. [default: all, and the agent ends]
+    #[arg(value_name = "TARGET")]
+    pub target: Option<String>,
+    /// Only say what would be done.
+    #[arg(long)]
+    pub dry_run: bool,
     /// Print JSON.
     #[arg(long)]
     pub json: bool,

@@ -3,6 +3,7 @@
 pub mod args;
 pub mod client;
 mod config;
+mod disarm;
 mod end;
 pub mod exit;
 pub mod load;
@@ -36,6 +37,7 @@ pub fn dispatch(cli: &Cli) -> Result<(), Failure> {
         Command::Status(options) => status::run(options, &cli.socket),
         Command::Retire(options) => end::run(How::Retire, options, &cli.socket),
         Command::Kill(options) => end::run(How::Kill, options, &cli.socket),
+        Command::Disarm(options) => disarm::run(options, &cli.socket),
         Command::Config(config) => match &config.command {
             ConfigCommand::Check(options) => config::check(options),
             ConfigCommand::Show(options) => config::show(options),

@@ -1,10 +1,12 @@
 //! `status`: what the running agent knows, for people or as JSON.
 
 use super::args::Status as Options;
+use super::client::ClientError;
 use super::exit::{Code, Failure};
 use super::{client, out};
+use crate::kernel::left;
 use crate::model::status::{GateStatus, Status, TargetStatus};
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use std::path::Path;
 
 /// Shows what the agent knows.
@@ -16,7 +18,10 @@ pub fn run(options: &Options, socket: &Path) -> Result<(), Failure> {
         .enable_all()
         .build()
         .context("cannot start the asynchronous runtime")?;
-    let body = runtime.block_on(client::get(socket, "/api/v1/status"))?;
+    let body = match runtime.block_on(client::get(socket, "/api/v1/status")) {
+        Err(error @ ClientError::NoAgent(_)) => return Err(without_agent(&error)),
+        asked => asked?,
+    };
     let status: Status = serde_json::from_slice(&body)
         .context("the agent's answer is no status: is it of another version?")?;
     if options.json {
@@ -28,6 +33,25 @@ pub fn run(options: &Options, socket: &Path) -> Result<(), Failure> {
         return Err(Failure::said(Code::CheckFailed));
     }
     Ok(())
+}
+
+/// What is at work all the same.
+fn without_agent(error: &ClientError) -> Failure {
+    let error = match left::look(now_ns()) {
+        Some(gate) => {
+            anyhow!("{error}, which takes it over; {gate}. Take it away: sudo metamcp-guard disarm")
+        }
+        None => anyhow!("{error}"),
+    };
+    Failure::new(Code::NotFound, error)
+}
+
+/// CLOCK_BOOTTIME in nanoseconds.
+fn now_ns() -> u64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
+    let rest = u64::try_from(now.tv_nsec).unwrap_or(0);
+    seconds.saturating_mul(1_000_000_000).saturating_add(rest)
 }
 
 fn is_above_warning(target: &TargetStatus) -> bool {

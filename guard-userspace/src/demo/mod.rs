@@ -229,7 +229,7 @@ fn exact(part: &mut Part, status: &Value, gated: bool) {
 fn config_for(stage: &Stage) -> String {
     // Paths of our own making: no quote or backslash is in them.
     format!(
-        "state_dir = \"{folder}\"\n\
+        "state_dir = \"{folder}\"\non_agent_exit = \"release\"\n\
          [http]\nlisten = \"127.0.0.1:0\"\n\
          [[target]]\nname = \"demo\"\ncgroup = \"{cgroup}\"\n\
          protect = ['^node {gateway}']\n\

@@ -54,6 +54,7 @@ fn up() -> InputKind {
         cgroup: CgroupId(77),
         path: "/docker/abc".to_owned(),
         adopted: 2,
+        inherited: None,
         from_birth: false,
         started_ns: 1_000 * SECOND_NS,
     }

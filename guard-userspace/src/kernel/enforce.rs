@@ -58,6 +58,23 @@ impl Ladder {
     /// Takes the best rung that the kernel has the means for.
     pub fn begin(kernel: &mut Kernel, wanted: Wanted) -> Self {
         let mut ladder = Self::at(GateMode::Lsm, wanted);
+        // An earlier agent's gate is at work: it is not to be open for a moment.
+        match kernel.refuses_by() {
+            Some(GateMode::Lsm) if wanted.lsm => return ladder,
+            Some(GateMode::FmodRet) if wanted.fmod_ret => {
+                let why = "an earlier agent found so".to_owned();
+                ladder
+                    .why_not
+                    .push(format!("not {}: {why}", GateMode::Lsm.name()));
+                ladder.rung = GateMode::FmodRet;
+                return ladder;
+            }
+            Some(_) => {
+                kernel.detach_lsm();
+                kernel.detach_fmod_ret();
+            }
+            None => {}
+        }
         if !wanted.lsm {
             ladder.down(UNWANTED, Some(kernel));
         } else if let Err(error) = kernel.attach_lsm() {

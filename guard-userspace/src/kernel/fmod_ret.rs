@@ -72,11 +72,11 @@ impl Parts {
         })
     }
 
-    /// Attaches the copies. Dropped, they are detached.
+    /// Attaches the copies; gives each with its link. Dropped, they are detached.
     ///
     /// # Errors
     /// Why not; nothing is attached then.
-    pub fn attach(&self, types: &Btf) -> Result<Attached, ModifyError> {
+    pub fn attach(&self, types: &Btf) -> Result<Vec<(OwnedFd, OwnedFd)>, ModifyError> {
         let hook = types
             .id_by_type_name_kind(HOOK, BtfKind::Func)
             .map_err(ModifyError::Hook)?;
@@ -96,7 +96,7 @@ impl Parts {
             Some(types) => Some(raw::load_types(&types.to_bytes()).map_err(ModifyError::Refused)?),
             None => None,
         };
-        let mut attached = Attached::default();
+        let mut attached = Vec::with_capacity(COPIES);
         for _ in 0..COPIES {
             let program = raw::load_modify_return(&raw::Modify {
                 hook,
@@ -107,8 +107,7 @@ impl Parts {
             })
             .map_err(ModifyError::Refused)?;
             let link = raw::attach_tracing(program.as_fd()).map_err(ModifyError::Refused)?;
-            attached.programs.push(program);
-            attached.links.push(link);
+            attached.push((program, link));
         }
         Ok(attached)
     }
@@ -145,20 +144,6 @@ impl Parts {
         parsed.relocate_calls(&text).map_err(object)?;
         parsed.sanitize_functions(aya::features());
         Ok(parsed)
-    }
-}
-
-/// The programs at work.
-#[derive(Debug, Default)]
-pub struct Attached {
-    links: Vec<OwnedFd>,
-    programs: Vec<OwnedFd>,
-}
-
-impl Attached {
-    /// The program's name, and each copy's descriptor.
-    pub fn programs(&self) -> impl Iterator<Item = (&'static str, &OwnedFd)> {
-        self.programs.iter().map(|program| (PROGRAM, program))
     }
 }
 

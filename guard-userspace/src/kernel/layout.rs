@@ -2,6 +2,7 @@
 //! bytes in mind. (The idea is tetragon's pkg/alignchecker.)
 
 use super::btf::Btf;
+use guard_common::life::Note;
 use guard_common::record::{Breach, Cgroup, Header, Near, Process, RateSample};
 use guard_common::{GateLimits, GateState, ProcessEntry, TargetCounters, TreeEntry};
 use object::{File, Object, ObjectSection};
@@ -19,11 +20,11 @@ struct Layout {
 }
 
 macro_rules! layouts {
-    ($($strukt:ident { $($field:ident),+ $(,)? })+) => {
+    ($($strukt:ident { $($field:ident),* $(,)? })+) => {
         vec![$(Layout {
             name: stringify!($strukt),
             size: size_of::<$strukt>(),
-            fields: vec![$((stringify!($field), core::mem::offset_of!($strukt, $field))),+],
+            fields: vec![$((stringify!($field), core::mem::offset_of!($strukt, $field))),*],
         }),+]
     };
 }
@@ -42,6 +43,7 @@ fn ours() -> Vec<Layout> {
             max_processes, token_ns, burst, startup_token_ns, startup_burst, startup_ns, reserve,
             tree_processes, tree_spawns, guest_processes, mode, kind,
         }
+        Note { }
         GateState { committed, full_at, started_ns, second, breach_ns, detail_second, details }
         TargetCounters {
             live, guests, tasks, trees, spawns, threads, execs, exits, parked, denied, condemned,

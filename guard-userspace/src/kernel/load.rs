@@ -1,14 +1,20 @@
-//! Loads the kernel side and attaches it. It ends with the agent: nothing is pinned.
+//! Loads the kernel side and attaches it, or takes over what an earlier agent has left.
 
 use super::btf::{Btf as Types, Damaged};
-use super::fmod_ret::{Attached, ModifyError, Parts};
+use super::fmod_ret::{ModifyError, Parts};
+use super::hook::Hook;
+use super::inherit;
 use super::layout::{self, LayoutError};
 use super::offsets::{self, OffsetError};
+use super::pins::{PinError, Pins};
+use super::refuse;
 use super::tables::{TableError, Tables};
 use super::tracefs::{self, TracefsError};
 use aya::maps::{MapData, RingBuf};
-use aya::programs::{BtfTracePoint, FEntry, Lsm, ProgramError, RawTracePoint, TracePoint};
+use aya::programs::links::FdLink;
+use aya::programs::{BtfTracePoint, ProgramError, RawTracePoint, TracePoint};
 use aya::{Btf, Ebpf, EbpfError, EbpfLoader, Endianness};
+use aya_obj::Object;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
@@ -28,12 +34,6 @@ const EVENTS: [(&str, &str); 4] = [
 
 /// Events about cgroups, heard with their arguments' types.
 const CGROUP_EVENTS: [&str; 3] = ["cgroup_rmdir", "cgroup_attach_task", "cgroup_mkdir"];
-
-/// The gate before the fork. What gives back comes first.
-const LSM: [&str; 2] = ["task_free", "task_alloc"];
-
-/// What gives back where the gate is programs that modify a return, and the function it follows.
-const AFTER: (&str, &str) = ("after_task_alloc", "security_task_free");
 
 /// Why the kernel side does not run.
 #[derive(Debug, thiserror::Error)]
@@ -81,6 +81,9 @@ pub enum LoadError {
     /// Too late.
     #[error("the kernel's types are forgotten: what needs them is attached at the start")]
     Forgotten,
+    /// It is not kept.
+    #[error(transparent)]
+    Pin(#[from] PinError),
     /// A map is not what it should be.
     #[error(transparent)]
     Table(#[from] TableError),
@@ -100,23 +103,53 @@ fn hint(error: &ProgramError) -> &'static str {
 
 /// The kernel side at work.
 pub struct Kernel {
-    ebpf: Ebpf,
+    pub(super) ebpf: Ebpf,
     /// The kernel's types, 10 MB of memory, until all is attached that needs them.
-    types: Option<(Btf, Parts)>,
-    /// The programs that modify a return.
-    modified: Option<Attached>,
+    pub(super) types: Option<(Btf, Parts)>,
+    /// What counts.
+    counting: Vec<Hook>,
+    /// What refuses before the fork.
+    pub(super) refusing: Vec<Hook>,
+    /// Where all of it is kept for a later agent; `None`: it ends with this one.
+    pub(super) pins: Option<Pins>,
+    /// What another version has left, until this one refuses.
+    earlier: Option<Pins>,
+    /// It was at work already.
+    adopted: bool,
     /// Its maps.
     pub tables: Tables,
 }
 
 impl Kernel {
-    /// Loads and attaches all but the gate before the fork. Nothing is guarded yet. Returns the
-    /// ring buffer too, for whoever reads it.
+    /// Takes over what an agent of this build has left at work, or loads and attaches all but the gate
+    /// before the fork. Returns the ring buffer too, for whoever reads it. What it attaches outlives
+    /// the agent where `keep`, until [`Self::disarm`].
     ///
     /// # Errors
     /// What this host lacks, or why the kernel refuses.
-    pub fn load() -> Result<(Self, RingBuf<MapData>), LoadError> {
+    pub fn load(keep: bool) -> Result<(Self, RingBuf<MapData>), LoadError> {
         layout::check(OBJECT)?;
+        let object = Object::parse(OBJECT).map_err(EbpfError::from)?;
+        let (pins, adopted) = if keep {
+            inherit::take(&object, &always().collect::<Vec<_>>())
+        } else {
+            inherit::clear_away();
+            (None, false)
+        };
+        let loaded = Self::load_into(pins.clone(), adopted, &inherit::maps(&object));
+        if let (Err(_), Some(pins), false) = (&loaded, pins, adopted)
+            && let Err(error) = pins.remove()
+        {
+            tracing::debug!(%error, "what could not be loaded");
+        }
+        loaded
+    }
+
+    fn load_into(
+        pins: Option<Pins>,
+        adopted: bool,
+        maps: &[String],
+    ) -> Result<(Self, RingBuf<MapData>), LoadError> {
         let bytes = std::fs::read(TYPES).map_err(LoadError::NoTypes)?;
         let tracefs = tracefs::place()?;
         let globals = offsets::read(&Types::parse(&bytes)?, &tracefs)?;
@@ -128,6 +161,9 @@ impl Kernel {
         for (name, offset) in &globals {
             loader.override_global(name, offset, true);
         }
+        for (name, pins) in maps.iter().zip(pins.iter().cycle()) {
+            loader.map_pin_path(name, pins.map(name));
+        }
         let mut ebpf = loader.load(OBJECT)?;
         super::log::follow(&mut ebpf);
         let parts = Parts::of(&ebpf, &globals, level).map_err(ModifyError::from)?;
@@ -135,85 +171,79 @@ impl Kernel {
         let mut kernel = Self {
             ebpf,
             types: None,
-            modified: None,
+            counting: Vec::new(),
+            refusing: Vec::new(),
+            pins,
+            earlier: Pins::earlier(),
+            adopted,
             tables,
         };
-        kernel.attach(&types)?;
+        with::<RawTracePoint, _>(&mut kernel.ebpf, "control", RawTracePoint::load)?;
+        if adopted {
+            kernel.find();
+        } else {
+            kernel.attach(&types)?;
+            kernel.tables.set_mark(inherit::mark())?;
+        }
         kernel.types = Some((types, parts));
         Ok((kernel, ring))
     }
 
     fn attach(&mut self, types: &Btf) -> Result<(), LoadError> {
         for name in CGROUP_EVENTS {
-            with::<BtfTracePoint>(&mut self.ebpf, name, |program| {
+            let hook = self.hook::<BtfTracePoint>(name, |program| {
                 program.load(name, types)?;
-                program.attach().map(drop)
+                let link = program.attach()?;
+                Ok(program.take_link(link)?.into())
             })?;
+            self.counting.push(hook);
         }
         for (category, name) in EVENTS {
-            with::<TracePoint>(&mut self.ebpf, name, |program| {
+            let hook = self.hook::<TracePoint>(name, |program| {
                 program.load()?;
-                program.attach(category, name).map(drop)
+                let link = program.attach(category, name)?;
+                let link = program.take_link(link)?;
+                FdLink::try_from(link).map_err(|error| io::Error::other(error).into())
             })?;
-        }
-        with::<RawTracePoint>(&mut self.ebpf, "control", RawTracePoint::load)
-    }
-
-    /// Puts the gate before the fork in place; once, before [`Self::forget_types`]. That this
-    /// succeeds proves nothing: without `bpf` in the kernel's `lsm=` list it is never asked (6.12).
-    ///
-    /// # Errors
-    /// The kernel takes no LSM program; what was attached is detached again.
-    pub fn attach_lsm(&mut self) -> Result<(), LoadError> {
-        let Self { ebpf, types, .. } = self;
-        let (types, _) = types.as_ref().ok_or(LoadError::Forgotten)?;
-        let attached = LSM.into_iter().try_for_each(|name| {
-            with::<Lsm>(ebpf, name, |program| {
-                program.load(name, types)?;
-                program.attach().map(drop)
-            })
-        });
-        if attached.is_err() {
-            self.detach_lsm();
-        }
-        attached
-    }
-
-    /// Puts it in place by programs that modify the return of what makes a task; once, before
-    /// [`Self::forget_types`].
-    ///
-    /// # Errors
-    /// The kernel does not let it be modified; nothing is attached then.
-    pub fn attach_fmod_ret(&mut self) -> Result<(), LoadError> {
-        let Self {
-            ebpf,
-            types,
-            modified,
-            ..
-        } = self;
-        let (types, parts) = types.as_ref().ok_or(LoadError::Forgotten)?;
-        let (name, function) = AFTER;
-        // Where this is refused the other would be too, and takes longer to say so.
-        with::<FEntry>(ebpf, name, |program| {
-            program.load(function, types)?;
-            program.attach().map(drop)
-        })?;
-        match parts.attach(types) {
-            Ok(attached) => *modified = Some(attached),
-            Err(error) => {
-                self.detach_fmod_ret();
-                return Err(error.into());
-            }
+            self.counting.push(hook);
         }
         Ok(())
     }
 
-    /// Takes them away.
-    pub fn detach_fmod_ret(&mut self) {
-        self.modified = None;
-        if let Err(error) = with::<FEntry>(&mut self.ebpf, AFTER.0, FEntry::unload) {
-            tracing::debug!(%error, "detaching");
-        }
+    /// Takes up what is pinned.
+    fn find(&mut self) {
+        let Some(pins) = &self.pins else { return };
+        let all = always().filter_map(|name| Hook::found(pins, name));
+        self.counting = all.collect();
+        self.refusing = refuse::find(pins);
+    }
+
+    /// Attaches a program and holds it.
+    pub(super) fn hook<P>(
+        &mut self,
+        name: &'static str,
+        attach: impl FnOnce(&mut P) -> Result<FdLink, ProgramError>,
+    ) -> Result<Hook, LoadError>
+    where
+        for<'p> &'p mut P: TryFrom<&'p mut aya::programs::Program, Error = ProgramError>,
+    {
+        let link = with::<P, _>(&mut self.ebpf, name, attach)?;
+        let program = self.ebpf.program(name).ok_or(LoadError::Missing(name))?;
+        let failed = |source| LoadError::Program { name, source };
+        let program = program.fd().map_err(failed)?.as_fd();
+        Ok(Hook::of(self.pins.as_ref(), name, program, link)?)
+    }
+
+    /// It was at work when this agent came, which has taken it over.
+    #[must_use]
+    pub const fn is_adopted(&self) -> bool {
+        self.adopted
+    }
+
+    /// It goes on without this agent.
+    #[must_use]
+    pub const fn is_kept(&self) -> bool {
+        self.pins.is_some()
     }
 
     /// Gives back the memory of what only attaching needs.
@@ -223,25 +253,44 @@ impl Kernel {
         }
     }
 
-    /// Takes the gate before the fork away.
-    pub fn detach_lsm(&mut self) {
-        // The other way round: what takes goes first. One that never loaded is no news.
-        for name in LSM.into_iter().rev() {
-            let unloaded = with::<Lsm>(&mut self.ebpf, name, Lsm::unload);
-            if let Err(error) = unloaded {
-                tracing::debug!(%error, "detaching");
+    /// Takes what another version has left away, now that this one refuses.
+    pub fn replace_earlier(&mut self) {
+        let Some(earlier) = self.earlier.take() else {
+            return;
+        };
+        match earlier.remove() {
+            Ok(()) => tracing::info!(
+                event = "replaced",
+                "the gate of another version, at work until now, is taken away"
+            ),
+            Err(error) => {
+                tracing::warn!(%error, "the gate of another version stays at work; disarm it");
+            }
+        }
+    }
+
+    /// Takes all of it away: nothing outlives the agent.
+    pub fn disarm(&mut self) {
+        self.detach_lsm();
+        self.detach_fmod_ret();
+        self.counting.clear();
+        for pins in self.pins.take().into_iter().chain(self.earlier.take()) {
+            if let Err(error) = pins.remove() {
+                tracing::warn!(%error, "the gate stays at work; metamcp-guard disarm tries it again");
             }
         }
     }
 
     /// The programs that are loaded, each with its name.
     pub(super) fn programs(&self) -> impl Iterator<Item = (&str, BorrowedFd<'_>)> {
-        let loaded = self.ebpf.programs().filter_map(|(name, program)| {
-            let fd = program.fd().ok()?;
-            Some((name, fd.as_fd()))
+        let hooks = self.counting.iter().chain(&self.refusing);
+        let control = self.control_program().and_then(|control| {
+            let fd = control.fd().ok()?;
+            Some(("control", fd.as_fd()))
         });
-        let modified = self.modified.iter().flat_map(Attached::programs);
-        loaded.chain(modified.map(|(name, fd)| (name, fd.as_fd())))
+        control
+            .into_iter()
+            .chain(hooks.map(|hook| (hook.name(), hook.program())))
     }
 
     /// The program that the agent runs itself.
@@ -250,12 +299,18 @@ impl Kernel {
     }
 }
 
+/// The programs that are always attached.
+fn always() -> impl Iterator<Item = &'static str> {
+    let events = EVENTS.into_iter().map(|(_, name)| name);
+    CGROUP_EVENTS.into_iter().chain(events)
+}
+
 /// Does something to the program of that name.
-fn with<P>(
+pub(super) fn with<P, T>(
     ebpf: &mut Ebpf,
     name: &'static str,
-    act: impl FnOnce(&mut P) -> Result<(), ProgramError>,
-) -> Result<(), LoadError>
+    act: impl FnOnce(&mut P) -> Result<T, ProgramError>,
+) -> Result<T, LoadError>
 where
     for<'p> &'p mut P: TryFrom<&'p mut aya::programs::Program, Error = ProgramError>,
 {

@@ -7,9 +7,11 @@
 use aya_obj::generated::{
     bpf_attach_type, bpf_attr, bpf_cmd, bpf_func_info, bpf_insn, bpf_prog_type,
 };
-use std::ffi::CStr;
+use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 /// Makes the calling thread SCHED_FIFO, above all normal threads.
 ///
@@ -182,6 +184,28 @@ pub fn load_types(types: &[u8]) -> io::Result<OwnedFd> {
     load.btf_size = count(types.len());
     // SAFETY: `types` lives through the call.
     unsafe { bpf(bpf_cmd::BPF_BTF_LOAD, &attr) }
+}
+
+/// Gives a program or link a name below a bpf filesystem (`BPF_OBJ_PIN`).
+///
+/// # Errors
+/// The kernel's, or a path with a NUL.
+pub fn pin(object: BorrowedFd<'_>, path: &Path) -> io::Result<()> {
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    let mut attr = no_attributes();
+    // SAFETY: all of the union is zero, which its every part may be.
+    let obj = unsafe { &mut attr.__bindgen_anon_4 };
+    obj.pathname = path.as_ptr() as u64;
+    obj.bpf_fd = object.as_raw_fd().cast_unsigned();
+    let attr: *const bpf_attr = &raw const attr;
+    let command = bpf_cmd::BPF_OBJ_PIN as i64;
+    // SAFETY: `path` lives through the call; `attr` has the size that is passed.
+    let done = unsafe { libc::syscall(libc::SYS_bpf, command, attr, size_of::<bpf_attr>()) };
+    if done == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
 }
 
 /// bpf(2), for commands that give a descriptor.

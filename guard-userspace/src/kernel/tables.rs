@@ -8,7 +8,8 @@ use super::members::Members;
 use crate::model::kin::{TreeKind, TreeSeen};
 use aya::maps::{Array, HashMap, Map, MapData, MapError, RingBuf};
 use aya::{Ebpf, Pod};
-use guard_common::abi::PATH_MAX;
+use guard_common::abi::{CANARY_SLOT, PATH_MAX};
+use guard_common::life::{self, Heartbeat, Mark, Note, Owner};
 use guard_common::tree::account::{Account, Kind};
 use guard_common::{GateLimits, GateState, ProcessEntry, TargetCounters, TreeEntry};
 use std::collections::BTreeMap;
@@ -47,6 +48,7 @@ pub struct Tables {
     gates: Array<MapData, GateState>,
     processes: HashMap<MapData, u32, ProcessEntry>,
     trees: HashMap<MapData, u64, TreeEntry>,
+    notes: Array<MapData, Note>,
     members: Members,
 }
 
@@ -102,6 +104,7 @@ impl Tables {
             gates: of(ebpf, "GATES")?,
             processes: of(ebpf, "PROCESSES")?,
             trees: of(ebpf, "TREES")?,
+            notes: of(ebpf, "NOTES")?,
             members,
         };
         Ok((tables, of(ebpf, "EVENTS")?))
@@ -122,6 +125,75 @@ impl Tables {
     /// No such slot.
     pub fn set_near(&mut self, slot: u32, slots: u64) -> Result<(), TableError> {
         self.near.set(slot, slots, 0).map_err(named("NEAR"))
+    }
+
+    /// The agent lives.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn beat(&mut self, heartbeat: Heartbeat) -> Result<(), TableError> {
+        self.note(life::HEARTBEAT, &heartbeat)
+    }
+
+    /// From now on all of it is there, for later agents.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub(super) fn set_mark(&mut self, mark: Mark) -> Result<(), TableError> {
+        self.note(life::MARK, &mark)
+    }
+
+    fn note(&mut self, at: u32, what: &impl bytemuck::Pod) -> Result<(), TableError> {
+        let set = self.notes.set(at, Note::of(what), 0);
+        set.map_err(named("NOTES"))
+    }
+
+    /// Slots that are somebody's, with their names.
+    #[must_use]
+    pub fn owners(&self) -> BTreeMap<u32, String> {
+        let all = (0..CANARY_SLOT).filter_map(|slot| {
+            let note = self.notes.get(&(life::OWNERS + slot), 0).ok()?;
+            Some((slot, note.read::<Owner>().name()?.to_owned()))
+        });
+        all.collect()
+    }
+
+    /// Says whose a slot is; `None`: nobody's.
+    ///
+    /// # Errors
+    /// No such slot.
+    pub fn set_owner(&mut self, slot: u32, name: Option<&str>) -> Result<(), TableError> {
+        // A longer name than fits is not known to a later agent, and its target begins anew.
+        let owner = name.and_then(Owner::of).unwrap_or(Owner::NOBODY);
+        self.note(life::OWNERS + slot, &owner)
+    }
+
+    /// A slot's limits, as they are in force.
+    ///
+    /// # Errors
+    /// No such slot.
+    pub fn limits(&self, slot: u32) -> Result<GateLimits, TableError> {
+        read(&self.limits, "LIMITS", slot)
+    }
+
+    /// Cgroups that are a slot's.
+    #[must_use]
+    pub fn cgroups(&self, slot: u32) -> Vec<u64> {
+        let all = self.cgroups.iter().flatten();
+        all.filter(|(_, of)| *of == slot)
+            .map(|(id, _)| id)
+            .collect()
+    }
+
+    /// Names that are expected for a slot.
+    #[must_use]
+    pub fn expected(&self, slot: u32) -> Vec<String> {
+        let all = self.expected.iter().flatten();
+        let names = all.filter(|(_, of)| *of == slot).map(|(name, _)| {
+            let name = name.split(|byte| *byte == 0).next().unwrap_or_default();
+            String::from_utf8_lossy(name).into_owned()
+        });
+        names.collect()
     }
 
     /// Has a cgroup of that path (below the v2 mount, with its leading slash) or of that container

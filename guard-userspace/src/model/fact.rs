@@ -41,6 +41,8 @@ pub enum FactKind {
         path: String,
         /// Processes that were there already.
         adopted: u64,
+        /// It was held without an agent until now.
+        inherited: bool,
         /// Armed before its first process.
         from_birth: bool,
         /// How it is held; `None`: the canary has not spoken yet.

@@ -3,7 +3,7 @@
 use super::kin::{Birth, Survey, TreeSeen};
 use super::{CgroupId, Order, Outcome, ProcessKey, Stamp, TargetId};
 use guard_common::tree::Place;
-use guard_common::{GateMode, TargetCounters};
+use guard_common::{GateLimits, GateMode, TargetCounters};
 
 /// Something happened to a target.
 #[derive(Clone, Debug, PartialEq)]
@@ -105,6 +105,8 @@ pub enum InputKind {
         path: String,
         /// Processes that were in it already.
         adopted: u64,
+        /// It was held without an agent until now: its counts and limits then.
+        inherited: Option<Box<Inherited>>,
         /// Armed by the kernel before its first process.
         from_birth: bool,
         /// Start of the container in ns of CLOCK_BOOTTIME; 0: not known, or no container.
@@ -196,5 +198,22 @@ impl BreachVerdict {
             Self::Condemned => "condemned",
             Self::Observed => "observed",
         }
+    }
+}
+
+/// What an earlier agent has left of a target, held by the kernel alone until now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Inherited {
+    /// Its counts: they went on.
+    pub counters: TargetCounters,
+    /// The limits that were in force.
+    pub limits: GateLimits,
+}
+
+impl Inherited {
+    /// Processes that were in it.
+    #[must_use]
+    pub const fn processes(&self) -> u64 {
+        self.counters.live + self.counters.guests
     }
 }

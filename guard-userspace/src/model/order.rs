@@ -170,3 +170,57 @@ pub enum TreeResult {
     /// Tried in vain.
     Failed,
 }
+
+/// What a request asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// That trees end.
+    End(ActionRequest),
+    /// That the gate lets go.
+    Disarm(DisarmRequest),
+}
+
+/// The word that a request for [`DisarmRequest`] begins with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Disarm {
+    /// Take the gate away.
+    Disarm,
+}
+
+/// The gate is to let go of a target, or of all, and the agent to end.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DisarmRequest {
+    /// `disarm`.
+    pub action: Disarm,
+    /// The target's name; left out: the whole gate.
+    #[serde(default)]
+    pub target: Option<String>,
+    /// Only say what would be done.
+    #[serde(default)]
+    pub dry_run: bool,
+}
+
+/// What became of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DisarmAnswer {
+    /// `disarm`.
+    pub action: Disarm,
+    /// As asked.
+    pub dry_run: bool,
+    /// The targets that are let go of.
+    pub targets: Vec<String>,
+    /// The agent ends.
+    pub ends: bool,
+}
+
+/// The answer to a request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Answer {
+    /// How trees ended.
+    End(ActionAnswer),
+    /// What is let go of.
+    Disarm(DisarmAnswer),
+}

@@ -101,6 +101,7 @@ pub fn publish(fact: &Fact, target: &str) {
             cgroup,
             path,
             adopted,
+            inherited,
             from_birth,
             mode,
             errno,
@@ -110,10 +111,16 @@ pub fn publish(fact: &Fact, target: &str) {
             cgroup_id = cgroup.0,
             path,
             adopted,
+            inherited,
             from_birth,
             mode = mode.map(GateMode::name),
             errno = errno.map(SpawnErrno::name),
-            "{target} is counted from now on"
+            "{}",
+            if *inherited {
+                format!("{target} was counted all the time and is followed from now on")
+            } else {
+                format!("{target} is counted from now on")
+            }
         ),
         FactKind::Disarmed { why } => info!(event, target, why, "{target} is gone: {why}"),
         FactKind::Breach { .. } => breach(event, target, &fact.kind),

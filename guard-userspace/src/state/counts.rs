@@ -53,6 +53,12 @@ impl Counts {
         self.told_second = second;
     }
 
+    /// Begins at these totals: what led to them was not seen.
+    pub const fn resume(&mut self, counters: &TargetCounters) {
+        self.seen = *counters;
+        self.told = *counters;
+    }
+
     /// Takes the totals at the end of `second`; a line is due unless it says nothing new.
     pub fn sample(&mut self, second: u64, counters: &TargetCounters) -> Option<Stretch> {
         let late = second < self.sampled_second;

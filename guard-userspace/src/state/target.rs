@@ -8,7 +8,7 @@ use super::rate::Rate;
 use super::storm::Storm;
 use super::trees::Trees;
 use crate::config::TargetConfig;
-use crate::model::input::{Limit, SpawnErrno};
+use crate::model::input::{Inherited, Limit, SpawnErrno};
 use crate::model::kin::Survey;
 use crate::model::{Action, CgroupId, Input, InputKind, Level, OutcomeKind, Verdict};
 use guard_common::{GateLimits, GateMode};
@@ -158,6 +158,7 @@ impl TargetState {
                 cgroup,
                 path,
                 adopted,
+                inherited,
                 from_birth,
                 started_ns,
             } => {
@@ -167,6 +168,9 @@ impl TargetState {
                     family_ns: *started_ns,
                 });
                 self.counts.begin(at.second());
+                if let Some(inherited) = inherited {
+                    self.inherit(inherited);
+                }
                 self.cgroup = Some(Cgroup {
                     id: *cgroup,
                     path: path.clone(),
@@ -252,6 +256,17 @@ impl TargetState {
                 start.family_ns = verdict.at.boot_ns;
             }
             self.kin.judged(*pid, family);
+        }
+    }
+
+    /// What was counted without an agent is not told as if it had happened now, and a cap that was fixed
+    /// is not fixed anew.
+    fn inherit(&mut self, inherited: &Inherited) {
+        let Inherited { counters, limits } = inherited;
+        self.counts.resume(counters);
+        self.lost.insert("ring", counters.lost);
+        if limits.startup_ns == 0 {
+            self.auto_cap = Some(limits.max_processes);
         }
     }
 

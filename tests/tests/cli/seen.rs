@@ -29,7 +29,7 @@ impl Web {
         let file = folder.file(
             "config.toml",
             &format!(
-                "state_dir = \"{state}\"\n[http]\nlisten = \"127.0.0.1:{port}\"\n\
+                "state_dir = \"{state}\"\non_agent_exit = \"release\"\n[http]\nlisten = \"127.0.0.1:{port}\"\n\
                  [[target]]\nname = \"storm\"\ncgroup = \"{path}\"\n[target.gate]\n{WIDE}\n"
             ),
         )?;

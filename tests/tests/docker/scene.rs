@@ -86,7 +86,7 @@ impl Guard {
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let state = folder.path().display();
         let config = format!(
-            "state_dir = \"{state}\"\n[http]\nlisten = \"127.0.0.1:{port}\"\n[[target]]\n{target}\n"
+            "state_dir = \"{state}\"\non_agent_exit = \"release\"\n[http]\nlisten = \"127.0.0.1:{port}\"\n[[target]]\n{target}\n"
         );
         let file = folder.file("config.toml", &config)?;
         let socket = format!("{state}/agent.sock");

@@ -9,6 +9,7 @@ use crate::agent::clock;
 use crate::agent::places::Up;
 use crate::config::TargetSource;
 use crate::evidence::tree;
+use crate::model::input::Inherited;
 use crate::model::{CgroupId, InputKind, TargetId};
 use crate::targets::{Event, Found, Target};
 use guard_common::abi::Control;
@@ -117,7 +118,7 @@ impl Guard {
         if is_new {
             let config = self.places.get(id)?.config.clone();
             self.engine.watch(id, config);
-            self.count_only(id);
+            self.begin(id);
             self.tell_gate_to(id);
         }
         Some(id)
@@ -133,6 +134,9 @@ impl Guard {
 
     fn appeared(&mut self, id: TargetId, found: &Found) {
         let at = clock::now();
+        if self.places.get(id).is_none_or(|place| place.disarmed) {
+            return;
+        }
         if let Some(container) = &found.container {
             // Expected on: a restart is armed from birth before Docker has told of it.
             self.expect(id, Some(container.clone()));
@@ -156,10 +160,12 @@ impl Guard {
             return;
         }
         self.go_down(at, id, "its cgroup is another one now");
-        if self.kernel.tables.slot_of(inode) == Some(id.0) {
+        let inherited = self.take_over(id, &up);
+        if inherited.is_none() && self.kernel.tables.slot_of(inode) == Some(id.0) {
             // The kernel armed it at its birth; its record of that is on its way.
             let came = Came {
                 adopted: 0,
+                inherited: None,
                 from_birth: true,
                 started_ns: found.started_boot_ns,
             };
@@ -168,11 +174,14 @@ impl Guard {
         }
         match self.kernel.arm(id.0, &found.cgroup_dir, &self.v2_mount) {
             Ok(armed) => {
-                if found.started_boot_ns != 0 {
+                if found.started_boot_ns != 0 && inherited.is_none() {
                     self.started(id, found.started_boot_ns);
                 }
                 let came = Came {
-                    adopted: armed.adopted,
+                    adopted: inherited
+                        .as_deref()
+                        .map_or(armed.adopted, Inherited::processes),
+                    inherited,
                     from_birth: false,
                     started_ns: found.started_boot_ns,
                 };

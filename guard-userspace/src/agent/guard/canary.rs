@@ -60,6 +60,7 @@ impl Guard {
                 proving.later();
                 if proved {
                     self.kernel.forget_types();
+                    self.kernel.replace_earlier();
                 }
                 self.proved(self.ladder.rung(), proved, why);
             }

@@ -5,7 +5,7 @@ use super::{Guard, named};
 use crate::actions::end::{self, Hurry, Scene};
 use crate::agent::clock;
 use crate::api::{Asked, Unheard};
-use crate::model::order::{ActionAnswer, ActionRequest, TreeAnswer, TreeResult};
+use crate::model::order::{ActionAnswer, ActionRequest, Answer, Request, TreeAnswer, TreeResult};
 use crate::model::{Ending, FactKind, InputKind, Order, Outcome, TargetId};
 use crate::rails::Permit;
 use guard_common::tree::Place;
@@ -25,6 +25,9 @@ const PATIENCE: Duration = Duration::from_secs(240);
 /// How trees ended, by target.
 pub type Ended = (TargetId, Vec<Outcome>);
 
+/// Where an answer goes.
+type Reply = oneshot::Sender<Result<Answer, Unheard>>;
+
 /// Orders that are being carried out.
 #[derive(Debug)]
 pub struct Desk {
@@ -39,7 +42,7 @@ pub struct Desk {
 #[derive(Debug)]
 struct Open {
     answer: ActionAnswer,
-    reply: oneshot::Sender<Result<ActionAnswer, Unheard>>,
+    reply: Reply,
     since: Instant,
 }
 
@@ -112,7 +115,7 @@ impl Desk {
         let over: Vec<u64> = over.map(|(id, _)| *id).collect();
         for open in over.iter().filter_map(|id| self.open.remove(id)) {
             // Whoever asked may be gone.
-            let _ = open.reply.send(Ok(open.answer));
+            let _ = open.reply.send(Ok(Answer::End(open.answer)));
         }
         self.threads.retain(|thread| !thread.is_finished());
     }
@@ -133,6 +136,16 @@ impl Guard {
     /// Takes a request; its answer comes when all of it has ended.
     pub fn order(&mut self, asked: Asked) {
         let Asked { request, reply } = asked;
+        match request {
+            Request::End(request) => self.end_by_hand(request, reply),
+            Request::Disarm(request) => {
+                let answer = self.disarm(&request).map(Answer::Disarm);
+                let _ = reply.send(answer);
+            }
+        }
+    }
+
+    fn end_by_hand(&mut self, request: ActionRequest, reply: Reply) {
         let (id, named) = match self.meant(&request) {
             Ok(meant) => meant,
             Err(unheard) => {
@@ -195,7 +208,7 @@ impl Guard {
         Ok((id, Some((pid, Place(entry.place)))))
     }
 
-    fn target_of_name(&self, name: &str) -> Result<TargetId, Unheard> {
+    pub(super) fn target_of_name(&self, name: &str) -> Result<TargetId, Unheard> {
         let mut all = self.places.iter();
         let found = all.find(|(_, place)| place.config.name == name);
         let found = found.map(|(id, _)| id);

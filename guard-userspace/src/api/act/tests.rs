@@ -4,6 +4,7 @@ use super::*;
 use crate::api::{listen, router, serve, snapshot::Snapshots};
 use crate::cli::client::{self, ClientError};
 use crate::cli::{Code, Failure};
+use crate::model::order::{ActionAnswer, Disarm, DisarmRequest};
 use crate::model::{How, Status};
 use std::path::PathBuf;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -11,18 +12,18 @@ use tokio::net::{TcpListener, TcpStream};
 
 const BODY: &str = r#"{"action":"retire","target":"metamcp","tree":4711,"dry_run":true}"#;
 
-fn answer() -> ActionAnswer {
-    ActionAnswer {
+fn answer() -> Answer {
+    Answer::End(ActionAnswer {
         action: How::Retire,
         target: "metamcp".to_owned(),
         dry_run: true,
         cost: "little".to_owned(),
         trees: Vec::new(),
-    }
+    })
 }
 
 /// A loop that gives everybody this answer, and tells what it was asked.
-fn agent(answer: Result<ActionAnswer, Unheard>) -> (Orders, mpsc::Receiver<ActionRequest>) {
+fn agent(answer: Result<Answer, Unheard>) -> (Orders, mpsc::Receiver<Wish>) {
     let (orders, mut asked) = Orders::channel();
     let (tell, told) = mpsc::channel(16);
     tokio::spawn(async move {
@@ -39,7 +40,7 @@ fn scratch(name: &str) -> PathBuf {
 }
 
 /// What TCP answers to `body` with these headers.
-async fn over_tcp(token_file: PathBuf, headers: &str, body: &str) -> (String, Vec<ActionRequest>) {
+async fn over_tcp(token_file: PathBuf, headers: &str, body: &str) -> (String, Vec<Wish>) {
     let (orders, mut told) = agent(Ok(answer()));
     let (_tx, snapshots) = Snapshots::channel(Status::default());
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -99,17 +100,14 @@ async fn over_tcp_nobody_acts_without_the_token() {
 }
 
 /// What the command hears over the Unix socket.
-async fn over_unix(
-    name: &str,
-    reply: Result<ActionAnswer, Unheard>,
-) -> Result<ActionAnswer, ClientError> {
+async fn over_unix(name: &str, reply: Result<Answer, Unheard>) -> Result<Answer, ClientError> {
     let path = scratch(name);
     let listener = listen::unix(&path).unwrap();
     let (orders, mut told) = agent(reply);
     let (_tx, snapshots) = Snapshots::channel(Status::default());
     let server = tokio::spawn(serve::unix(listener, router(snapshots, orders, Door::Unix)));
     let heard = client::post(&path, PATH, BODY.into()).await;
-    let expected = serde_json::from_str::<ActionRequest>(BODY).unwrap();
+    let expected = wish(BODY.as_bytes()).unwrap();
     assert_eq!(told.recv().await.unwrap(), expected);
     server.abort();
     std::fs::remove_file(&path).unwrap();
@@ -130,4 +128,27 @@ async fn who_means_nobody_is_told_so_with_an_exit_code() {
     let unclear = Err(Unheard::Unclear("say which".to_owned()));
     let failure = Failure::from(over_unix("unclear", unclear).await.unwrap_err());
     assert_eq!(failure.code, Code::Usage);
+}
+
+#[test]
+fn a_body_is_taken_for_what_its_action_says() {
+    let disarm = |target: Option<&str>| {
+        Wish::Disarm(DisarmRequest {
+            action: Disarm::Disarm,
+            target: target.map(str::to_owned),
+            dry_run: false,
+        })
+    };
+    let check = |body: &str, expected: Option<Wish>| {
+        assert_eq!(wish(body.as_bytes()).ok(), expected, "{body}");
+    };
+    check(r#"{"action":"disarm"}"#, Some(disarm(None)));
+    check(
+        r#"{"action":"disarm","target":"x"}"#,
+        Some(disarm(Some("x"))),
+    );
+    check(r#"{"action":"disarm","tree":1}"#, None);
+    check(r#"{"action":"arm"}"#, None);
+    check("[]", None);
+    assert!(matches!(wish(BODY.as_bytes()), Ok(Wish::End(_))));
 }

@@ -1,0 +1,138 @@
+//! What refuses before the fork: attached, found as an earlier agent left it, taken away.
+
+use super::fmod_ret::COPIES;
+use super::hook::Hook;
+use super::load::{Kernel, LoadError, with};
+use super::pins::Pins;
+use aya::programs::{FEntry, Lsm};
+use guard_common::GateMode;
+
+/// Programs of LSM. What gives back comes first.
+const LSM: [&str; 2] = ["task_free", "task_alloc"];
+
+/// What gives back where the gate is programs that modify a return, and the function it follows.
+const AFTER: (&str, &str) = ("after_task_alloc", "security_task_free");
+
+/// The pins of what modifies a return, one for each copy.
+const COPY: [&str; COPIES] = [
+    "modify_task_alloc_0",
+    "modify_task_alloc_1",
+    "modify_task_alloc_2",
+];
+
+/// A gate that an earlier agent left. One that is not all there is taken away: it is attached anew.
+#[must_use]
+pub(super) fn find(pins: &Pins) -> Vec<Hook> {
+    let modifying: Vec<&str> = [AFTER.0].into_iter().chain(COPY).collect();
+    for names in [&LSM[..], &modifying] {
+        let found = names.iter().filter_map(|name| Hook::found(pins, name));
+        let found: Vec<Hook> = found.collect();
+        if found.len() == names.len() {
+            return found;
+        }
+        for hook in found {
+            hook.detach(Some(pins));
+        }
+    }
+    Vec::new()
+}
+
+impl Kernel {
+    /// How it refuses a fork, where something is attached that does.
+    #[must_use]
+    pub fn refuses_by(&self) -> Option<GateMode> {
+        let is = |name: &str| self.refusing.iter().any(|hook| hook.name() == name);
+        if is(LSM[1]) {
+            Some(GateMode::Lsm)
+        } else {
+            is(AFTER.0).then_some(GateMode::FmodRet)
+        }
+    }
+
+    /// Puts the gate before the fork in place; once, before [`Self::forget_types`]. That this
+    /// succeeds proves nothing: without `bpf` in the kernel's `lsm=` list it is never asked (6.12).
+    ///
+    /// # Errors
+    /// The kernel takes no LSM program; what was attached is detached again.
+    pub fn attach_lsm(&mut self) -> Result<(), LoadError> {
+        let attached = self.try_lsm();
+        if attached.is_err() {
+            self.detach_lsm();
+        }
+        attached
+    }
+
+    fn try_lsm(&mut self) -> Result<(), LoadError> {
+        for name in LSM {
+            let types = self.types.take().ok_or(LoadError::Forgotten)?;
+            let hook = self.hook::<Lsm>(name, |program| {
+                program.load(name, &types.0)?;
+                let link = program.attach()?;
+                Ok(program.take_link(link)?.into())
+            });
+            self.types = Some(types);
+            self.refusing.push(hook?);
+        }
+        Ok(())
+    }
+
+    /// Takes it away.
+    pub fn detach_lsm(&mut self) {
+        self.detach();
+        for name in LSM {
+            // One that never loaded is no news.
+            if let Err(error) = with::<Lsm, _>(&mut self.ebpf, name, Lsm::unload) {
+                tracing::debug!(%error, "unloading");
+            }
+        }
+    }
+
+    /// Puts it in place by programs that modify the return of what makes a task; once, before
+    /// [`Self::forget_types`].
+    ///
+    /// # Errors
+    /// The kernel does not let it be modified; nothing is attached then.
+    pub fn attach_fmod_ret(&mut self) -> Result<(), LoadError> {
+        let attached = self.try_fmod_ret();
+        if attached.is_err() {
+            self.detach_fmod_ret();
+        }
+        attached
+    }
+
+    fn try_fmod_ret(&mut self) -> Result<(), LoadError> {
+        let types = self.types.take().ok_or(LoadError::Forgotten)?;
+        let (name, function) = AFTER;
+        // Where this is refused the other would be too, and takes longer to say so.
+        let after = self.hook::<FEntry>(name, |program| {
+            program.load(function, &types.0)?;
+            let link = program.attach()?;
+            Ok(program.take_link(link)?.into())
+        });
+        let copies = after.and_then(|after| {
+            self.refusing.push(after);
+            Ok(types.1.attach(&types.0)?)
+        });
+        self.types = Some(types);
+        for ((program, link), name) in copies?.into_iter().zip(COPY) {
+            let hook = Hook::of_raw(self.pins.as_ref(), name, program, link)?;
+            self.refusing.push(hook);
+        }
+        Ok(())
+    }
+
+    /// Takes them away.
+    pub fn detach_fmod_ret(&mut self) {
+        self.detach();
+        if let Err(error) = with::<FEntry, _>(&mut self.ebpf, AFTER.0, FEntry::unload) {
+            tracing::debug!(%error, "unloading");
+        }
+    }
+
+    /// The other way round than attached: what takes goes first.
+    fn detach(&mut self) {
+        while let Some(hook) = self.refusing.pop() {
+            hook.detach(self.pins.as_ref());
+        }
+    }
+}
