@@ -13,6 +13,8 @@ mod ends;
 mod gate;
 #[path = "kernel/late.rs"]
 mod late;
+#[path = "kernel/matrix.rs"]
+mod matrix;
 #[path = "kernel/mode.rs"]
 mod mode;
 #[path = "kernel/moves.rs"]
@@ -45,7 +47,21 @@ fn main() {
     let chosen = groups
         .into_iter()
         .filter(|(name, _)| wanted.is_empty() || wanted.split(',').any(|word| word == *name));
+    if wanted == "matrix" {
+        run(measuring());
+    }
     run(chosen.flat_map(|(_, trials)| trials).collect());
+}
+
+/// Figures for `cargo xtask test --matrix`: not for a suite.
+fn measuring() -> Vec<Trial> {
+    vec![
+        trial("kernel", matrix::kernel),
+        trial("lsm", matrix::lsm),
+        trial("fmod_ret", matrix::fmod_ret),
+        trial("deny", matrix::deny),
+        trial("kill", matrix::kill),
+    ]
 }
 
 /// Counting and arming: the same whatever the mode.

@@ -230,9 +230,12 @@ const DOCKER: &[(&str, &str)] = &[
     ("java", "default-jre-headless"),
 ];
 
+/// `tests/tests/kernel.rs`.
+pub const KERNEL_TEST: &str = "kernel";
+
 /// The kernel tests, wherever they run.
 const KERNEL: Binary = Binary {
-    test: "kernel",
+    test: KERNEL_TEST,
     programs: &[],
     environment: &[],
     machine: None,
