@@ -1,13 +1,14 @@
 //! Loads the kernel side and attaches it. It ends with the agent: nothing is pinned.
 
 use super::btf::{Btf as Types, Damaged};
+use super::events::Events;
 use super::fmod_ret::{Attached, ModifyError, Parts};
 use super::layout::{self, LayoutError};
 use super::offsets::{self, OffsetError};
 use super::tables::{TableError, Tables};
-use super::tracefs::{self, TracefsError};
+use super::tracefs::TracefsError;
 use aya::maps::{MapData, RingBuf};
-use aya::programs::{BtfTracePoint, FEntry, Lsm, ProgramError, RawTracePoint, TracePoint};
+use aya::programs::{FEntry, Lsm, ProgramError, RawTracePoint};
 use aya::{Btf, Ebpf, EbpfError, EbpfLoader, Endianness};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -17,17 +18,6 @@ pub static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), 
 
 /// The kernel's own types.
 const TYPES: &str = "/sys/kernel/btf/vmlinux";
-
-/// Category and name of the events that count. Exits first: whoever is counted in is counted out.
-const EVENTS: [(&str, &str); 4] = [
-    ("sched", "sched_process_exit"),
-    ("sched", "sched_process_exec"),
-    ("sched", "sched_process_fork"),
-    ("task", "task_newtask"),
-];
-
-/// Events about cgroups, heard with their arguments' types.
-const CGROUP_EVENTS: [&str; 3] = ["cgroup_rmdir", "cgroup_attach_task", "cgroup_mkdir"];
 
 /// The gate before the fork. What gives back comes first.
 const LSM: [&str; 2] = ["task_free", "task_alloc"];
@@ -105,6 +95,10 @@ pub struct Kernel {
     types: Option<(Btf, Parts)>,
     /// The programs that modify a return.
     modified: Option<Attached>,
+    /// The programs that hear events and are not aya's.
+    heard: Option<Attached>,
+    /// How its events are heard.
+    pub events: Events,
     /// Its maps.
     pub tables: Tables,
 }
@@ -118,8 +112,8 @@ impl Kernel {
     pub fn load() -> Result<(Self, RingBuf<MapData>), LoadError> {
         layout::check(OBJECT)?;
         let bytes = std::fs::read(TYPES).map_err(LoadError::NoTypes)?;
-        let tracefs = tracefs::place()?;
-        let globals = offsets::read(&Types::parse(&bytes)?, &tracefs)?;
+        let events = Events::look()?;
+        let globals = offsets::read(&Types::parse(&bytes)?, events.described())?;
         let types = Btf::parse(&bytes, Endianness::default()).map_err(EbpfError::from)?;
         let level = super::log::level();
         let mut loader = EbpfLoader::new();
@@ -136,26 +130,17 @@ impl Kernel {
             ebpf,
             types: None,
             modified: None,
+            heard: None,
+            events,
             tables,
         };
-        kernel.attach(&types)?;
+        kernel.attach(&types, &parts)?;
         kernel.types = Some((types, parts));
         Ok((kernel, ring))
     }
 
-    fn attach(&mut self, types: &Btf) -> Result<(), LoadError> {
-        for name in CGROUP_EVENTS {
-            with::<BtfTracePoint>(&mut self.ebpf, name, |program| {
-                program.load(name, types)?;
-                program.attach().map(drop)
-            })?;
-        }
-        for (category, name) in EVENTS {
-            with::<TracePoint>(&mut self.ebpf, name, |program| {
-                program.load()?;
-                program.attach(category, name).map(drop)
-            })?;
-        }
+    fn attach(&mut self, types: &Btf, parts: &Parts) -> Result<(), LoadError> {
+        self.heard = self.events.attach(&mut self.ebpf, types, parts)?;
         with::<RawTracePoint>(&mut self.ebpf, "control", RawTracePoint::load)
     }
 
@@ -240,8 +225,9 @@ impl Kernel {
             let fd = program.fd().ok()?;
             Some((name, fd.as_fd()))
         });
-        let modified = self.modified.iter().flat_map(Attached::programs);
-        loaded.chain(modified.map(|(name, fd)| (name, fd.as_fd())))
+        let ours = self.modified.iter().chain(&self.heard);
+        let ours = ours.flat_map(Attached::programs);
+        loaded.chain(ours.map(|(name, fd)| (name, fd.as_fd())))
     }
 
     /// The program that the agent runs itself.
@@ -251,7 +237,7 @@ impl Kernel {
 }
 
 /// Does something to the program of that name.
-fn with<P>(
+pub(super) fn with<P>(
     ebpf: &mut Ebpf,
     name: &'static str,
     act: impl FnOnce(&mut P) -> Result<(), ProgramError>,
