@@ -28,7 +28,7 @@ pub fn ensure(version: &str) -> Result<PathBuf> {
     let folder = workspace::target()
         .join("vm")
         .join(format!("kernel-{version}"));
-    if let Some(image) = image_in(&folder.join("boot")) {
+    if let Some(image) = image_in(&folder) {
         return Ok(image);
     }
     step::say(&format!(
@@ -36,8 +36,7 @@ pub fn ensure(version: &str) -> Result<PathBuf> {
         folder.display()
     ));
     fetch(version, &folder)?;
-    image_in(&folder.join("boot"))
-        .with_context(|| format!("the package for {version} has no /boot/vmlinuz-*"))
+    image_in(&folder).with_context(|| format!("the package for {version} has no vmlinuz"))
 }
 
 /// A module of a kernel that [`ensure`] fetched.
@@ -65,12 +64,17 @@ fn find(folder: &Path, name: &str) -> Option<PathBuf> {
         })
 }
 
-fn image_in(boot: &Path) -> Option<PathBuf> {
-    let entries = fs::read_dir(boot).ok()?;
-    entries
-        .flatten()
-        .find(|entry| entry.file_name().to_string_lossy().starts_with("vmlinuz-"))
-        .map(|entry| entry.path())
+/// `boot/vmlinuz-V` up to 6.18, later `usr/lib/modules/V/vmlinuz`.
+fn image_in(folder: &Path) -> Option<PathBuf> {
+    let boot = fs::read_dir(folder.join("boot"));
+    let in_boot = boot.into_iter().flatten().flatten().find(|entry| {
+        let name = entry.file_name();
+        name.to_string_lossy().starts_with("vmlinuz-")
+    });
+    match in_boot {
+        Some(entry) => Some(entry.path()),
+        None => find(&folder.join("usr/lib/modules"), "vmlinuz"),
+    }
 }
 
 fn fetch(version: &str, folder: &Path) -> Result<()> {
