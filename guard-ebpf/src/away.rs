@@ -2,6 +2,7 @@
 //! fork that its parent's move has overtaken is still counted where its child is.
 
 use crate::maps::{self, Ref};
+use crate::task::Fields;
 use crate::{membership, task};
 use guard_common::TargetKind;
 use guard_common::entry::{ProcessEntry, flag};
@@ -19,22 +20,18 @@ pub fn was_of(slot: u32, pid: u32) -> bool {
     maps::process(pid).is_some_and(|entry| entry.get().slot == slot && is_away(entry))
 }
 
-/// Whether the current process may put its children where it likes: outside, and back. What a
-/// container's process forks outside is remembered too, or it would come back as a guest.
-#[unsafe(no_mangle)]
-#[inline(never)]
-extern "C" fn forked_away(slot: u32, pid: u32) -> u32 {
-    let Some(child) = task::newborn(pid) else {
-        return 0;
-    };
-    let start_ns = child.task_start_ns();
+/// A process that is away has forked a process, whose start and cgroup these are. Whether the current
+/// process may put its children where it likes: outside, and back. What a container's process forks
+/// outside is remembered too, or it would come back as a guest.
+#[inline(always)]
+fn forked(slot: u32, pid: u32, start_ns: u64, cgroup: Option<u64>) {
     // Its parent's move has overtaken the fork: it was copied before.
-    if child.task_cgroup_id().and_then(maps::cgroup_slot) == Some(slot) {
+    if cgroup.and_then(maps::cgroup_slot) == Some(slot) {
         membership::late(slot, pid, start_ns);
-        return 0;
+        return;
     }
     let Some(target) = maps::target(slot) else {
-        return 0;
+        return;
     };
     if target.limits.get().kind == TargetKind::Container as u32 {
         let entry = ProcessEntry {
@@ -48,13 +45,24 @@ extern "C" fn forked_away(slot: u32, pid: u32) -> u32 {
         };
         maps::add_process(pid, &entry);
     }
+}
+
+/// The same of a child that only its pid is known of.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn forked_away(slot: u32, pid: u32) -> u32 {
+    if let Some(child) = task::newborn(pid) {
+        forked(slot, pid, child.task_start_ns(), child.task_cgroup_id());
+    }
     0
 }
 
-/// A process that is away has forked a process.
-#[inline(always)]
-pub fn forked(slot: u32, pid: u32) {
-    forked_away(slot, pid);
+/// The same where these are known.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn forked_away_to(slot: u32, pid: u32, start_ns: u64, cgroup: u64) -> u32 {
+    forked(slot, pid, start_ns, Some(cgroup));
+    0
 }
 
 /// A task of a process that is away exits.

@@ -4,7 +4,7 @@
 use crate::detail::Event;
 use crate::gate;
 use crate::maps::{self, Ref, Target};
-use crate::task::{self, Kptr};
+use crate::task::{self, Fields};
 use crate::{away, count, deny, detail, rate, trees};
 use guard_common::TargetKind;
 use guard_common::entry::{ProcessEntry, flag};
@@ -17,6 +17,20 @@ use guard_common::word::Word;
 #[inline(always)]
 pub fn current_target() -> Option<Target> {
     maps::target(maps::cgroup_slot(task::cgroup_id())?)
+}
+
+/// A process that is being born, as far as its event tells of it.
+pub trait Birth: Copy {
+    /// Its task.
+    type Task: Fields;
+    /// Its pid.
+    fn pid(self) -> u32;
+    /// The flags of the call that makes it.
+    fn flags(self) -> u64;
+    /// Its task, where that can be found.
+    fn task(self) -> Option<Self::Task>;
+    /// Its parent is away from the target in `slot`.
+    fn is_away(self, slot: u32);
 }
 
 /// What became of an entry that was to be added.
@@ -33,13 +47,14 @@ pub enum Added {
 
 /// A watched process forked a process: it gets an entry and its place, or is condemned.
 #[inline(always)]
-pub fn born(target: Target, parent: Ref<ProcessEntry>, pid: u32) {
+pub fn born<B: Birth>(target: Target, parent: Ref<ProcessEntry>, birth: B) {
     let Some(grant) = granted(target, parent) else {
-        away::forked(target.slot, pid);
+        birth.is_away(target.slot);
         return;
     };
-    let child = task::newborn(pid);
-    let start_ns = child.map_or_else(task::now_ns, Kptr::task_start_ns);
+    let pid = birth.pid();
+    let child = birth.task();
+    let start_ns = child.map_or_else(task::now_ns, Fields::task_start_ns);
     let nobody = grant.place.role() == Role::Nobody;
     let root = !nobody && trees::is_root(grant.place, Place(parent.get().place), pid);
     let flags = match (nobody, root) {

@@ -6,7 +6,7 @@ use aya_ebpf::helpers::{
     bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_get_current_task_btf,
     bpf_ktime_get_boot_ns, bpf_probe_read_kernel, generated,
 };
-use aya_ebpf::programs::TracePointContext;
+use aya_ebpf::programs::{BtfTracePointContext, TracePointContext};
 
 /// Declares offsets, all 0 until the agent sets them.
 macro_rules! offsets {
@@ -20,18 +20,32 @@ macro_rules! offsets {
 offsets! {
     TASK_SIGNAL, TASK_CGROUPS, TASK_MM, TASK_EXIT_CODE, TASK_START, TASK_CHILDREN, TASK_SIBLING,
     TASK_PID, TASK_TGID, TASK_PARENT, SIGNAL_LIVE, CSS_SET_CGROUP, CGROUP_KN, CGROUP_ROOT,
-    CGROUP_PARENT, KN_ID, ROOT_HIERARCHY, MM_ARG_START, MM_ARG_END,
+    CGROUP_PARENT, CSS_CGROUP, KN_ID, ROOT_HIERARCHY, MM_ARG_START, MM_ARG_END,
     EVENT_NEWTASK_PID, EVENT_NEWTASK_FLAGS, EVENT_FORK_CHILD,
 }
 
 /// A kernel pointer read by address: for tasks other than the current one, whose fields the
-/// verifier lets us reach only through a copying helper.
+/// verifier lets us reach only through a copying helper. Under lockdown=confidentiality there is no
+/// such helper.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Kptr(pub u64);
+pub struct Kptr(u64);
 
-impl Kptr {
+/// A kernel pointer whose type the verifier knows, as an event's arguments are where they are heard
+/// with their types: read directly, on every kernel and under every lockdown.
+#[derive(Clone, Copy)]
+pub struct Typed(u64);
+
+/// How a pointer's fields are reached.
+pub trait Reach: Copy {
+    /// A field.
+    fn read<T: Copy>(self, offset: &Global<u32>) -> Option<T>;
+    /// What a field points to.
+    fn follow(self, offset: &Global<u32>) -> Option<Self>;
+}
+
+impl Reach for Kptr {
     #[inline(always)]
-    fn read<T>(self, offset: &Global<u32>) -> Option<T> {
+    fn read<T: Copy>(self, offset: &Global<u32>) -> Option<T> {
         let at = self.0.wrapping_add(u64::from(offset.load()));
         // SAFETY: the helper checks the address.
         unsafe { bpf_probe_read_kernel(at as *const T) }.ok()
@@ -40,6 +54,26 @@ impl Kptr {
     #[inline(always)]
     fn follow(self, offset: &Global<u32>) -> Option<Self> {
         self.read::<u64>(offset).map(Self)
+    }
+}
+
+impl Reach for Typed {
+    #[inline(always)]
+    fn read<T: Copy>(self, offset: &Global<u32>) -> Option<T> {
+        Some(field(self.0 as *const u8, offset))
+    }
+
+    #[inline(always)]
+    fn follow(self, offset: &Global<u32>) -> Option<Self> {
+        Some(Self(field(self.0 as *const u8, offset)))
+    }
+}
+
+impl Typed {
+    /// An argument of an event, which must be a pointer.
+    #[inline(always)]
+    pub fn argument(ctx: &BtfTracePointContext, n: usize) -> Self {
+        Self(ctx.arg(n))
     }
 }
 
@@ -150,16 +184,17 @@ fn last_child(parent: Kptr, pid: u32) -> Option<Kptr> {
     (child.read::<u32>(&TASK_PID)? == pid).then_some(child)
 }
 
-impl Kptr {
+/// Fields of tasks and cgroups.
+pub trait Fields: Reach {
     /// A task's start in ns of CLOCK_BOOTTIME.
     #[inline(always)]
-    pub fn task_start_ns(self) -> u64 {
+    fn task_start_ns(self) -> u64 {
         self.read(&TASK_START).unwrap_or(0)
     }
 
     /// Tasks of a task's process that have not begun to exit.
     #[inline(always)]
-    pub fn task_live(self) -> u32 {
+    fn task_live(self) -> u32 {
         let Some(signal) = self.follow(&TASK_SIGNAL) else {
             return 0;
         };
@@ -168,19 +203,19 @@ impl Kptr {
 
     /// A task's process.
     #[inline(always)]
-    pub fn task_tgid(self) -> u32 {
+    fn task_tgid(self) -> u32 {
         self.read(&TASK_TGID).unwrap_or(0)
     }
 
     /// A task's own id.
     #[inline(always)]
-    pub fn task_pid(self) -> u32 {
+    fn task_pid(self) -> u32 {
         self.read(&TASK_PID).unwrap_or(0)
     }
 
     /// Id of a task's v2 cgroup.
     #[inline(always)]
-    pub fn task_cgroup_id(self) -> Option<u64> {
+    fn task_cgroup_id(self) -> Option<u64> {
         self.follow(&TASK_CGROUPS)?
             .follow(&CSS_SET_CGROUP)?
             .cgroup_id()
@@ -188,32 +223,37 @@ impl Kptr {
 
     /// Whether a task is in the same css_set, and so in the same cgroups, as the current one.
     #[inline(always)]
-    pub fn task_shares_cgroups(self) -> bool {
+    fn task_shares_cgroups(self) -> bool {
         let mine: u64 = field(current(), &TASK_CGROUPS);
         self.read::<u64>(&TASK_CGROUPS) == Some(mine)
     }
 
     /// A cgroup's id.
     #[inline(always)]
-    pub fn cgroup_id(self) -> Option<u64> {
+    fn cgroup_id(self) -> Option<u64> {
         self.follow(&CGROUP_KN)?.read(&KN_ID)
     }
 
     /// Whether a cgroup is in the v2 hierarchy, whose id is 0; ids of v1 cgroups may be the same
     /// numbers.
     #[inline(always)]
-    pub fn cgroup_is_v2(self) -> bool {
+    fn cgroup_is_v2(self) -> bool {
         self.follow(&CGROUP_ROOT)
             .and_then(|root| root.read::<u32>(&ROOT_HIERARCHY))
             == Some(0)
     }
 
-    /// A cgroup's parent: `self.parent`, a css that is its cgroup's first member.
+    /// The id of a cgroup's parent: `self.parent` is a css of it.
     #[inline(always)]
-    pub fn cgroup_parent(self) -> Option<Self> {
-        self.follow(&CGROUP_PARENT).filter(|parent| parent.0 != 0)
+    fn cgroup_parent_id(self) -> Option<u64> {
+        self.follow(&CGROUP_PARENT)?
+            .follow(&CSS_CGROUP)?
+            .cgroup_id()
+            .filter(|id| *id != 0)
     }
 }
+
+impl<T: Reach> Fields for T {}
 
 /// The child's pid, of a task_newtask event.
 #[inline(always)]

@@ -13,6 +13,8 @@ mod ends;
 mod gate;
 #[path = "kernel/late.rs"]
 mod late;
+#[path = "kernel/matrix.rs"]
+mod matrix;
 #[path = "kernel/mode.rs"]
 mod mode;
 #[path = "kernel/moves.rs"]
@@ -36,16 +38,76 @@ use libtest_mimic::Trial;
 fn main() {
     // A machine for another mode need not show again what no mode changes.
     let wanted = std::env::var("GUARD_TRIALS").unwrap_or_default();
+    let named = |name: &str| wanted.split(',').any(|word| word == name);
     let groups = [
         ("counting", counting()),
         ("deciding", deciding()),
         ("refusing", refusing()),
         ("denying", denying()),
     ];
-    let chosen = groups
+    let mut chosen: Vec<Trial> = groups
         .into_iter()
-        .filter(|(name, _)| wanted.is_empty() || wanted.split(',').any(|word| word == *name));
-    run(chosen.flat_map(|(_, trials)| trials).collect());
+        .filter(|(name, _)| wanted.is_empty() || named(name))
+        .flat_map(|(_, trials)| trials)
+        .collect();
+    let by_name = [
+        ("counting-brief", counting_in_brief()),
+        ("refusing-brief", refusing_in_brief()),
+        ("denying-brief", denying_in_brief()),
+        ("matrix", measuring()),
+    ];
+    let more = by_name.into_iter().filter(|(name, _)| named(name));
+    chosen.extend(more.flat_map(|(_, trials)| trials));
+    run(chosen);
+}
+
+/// Of counting, what kernels have differed in: how tasks end, move and are found.
+fn counting_in_brief() -> Vec<Trial> {
+    vec![
+        trial(
+            "twin_ends_and_execs_by_a_second_thread_are_counted_once",
+            counts::twins_and_thread_execs,
+        ),
+        trial("moves_in_and_out_are_counted", moves::in_and_out),
+        trial("a_running_cgroup_is_adopted", arming::of_a_running_cgroup),
+        trial(
+            "a_cgroup_is_guarded_from_its_first_process",
+            arming::before_it_exists,
+        ),
+    ]
+}
+
+/// Of the gate, what no kernel may lack.
+fn refusing_in_brief() -> Vec<Trial> {
+    vec![
+        trial("the_mode_of_this_kernel_is_proved", mode::is_proved),
+        trial(
+            "every_way_of_making_a_process_is_counted",
+            ways::by_the_guard,
+        ),
+        trial("400_spawns_that_exec_meet_the_cap", gate::cap_on_programs),
+        trial("doubling_bombs_meet_the_cap", gate::doubling_bombs),
+        trial("forks_that_fail_give_back", ends::of_failed_forks),
+    ]
+}
+
+/// Of `deny` the same.
+fn denying_in_brief() -> Vec<Trial> {
+    vec![
+        trial("deny_refuses_the_exec_and_kills_nobody", deny::storms),
+        trial("kill_works_where_it_is_chosen", deny::kill_chosen),
+    ]
+}
+
+/// Figures for `cargo xtask test --matrix`: not for a suite.
+fn measuring() -> Vec<Trial> {
+    vec![
+        trial("kernel", matrix::kernel),
+        trial("lsm", matrix::lsm),
+        trial("fmod_ret", matrix::fmod_ret),
+        trial("deny", matrix::deny),
+        trial("kill", matrix::kill),
+    ]
 }
 
 /// Counting and arming: the same whatever the mode.

@@ -1,6 +1,7 @@
 //! `cargo xtask test`: from a bare machine to one verdict.
 
 mod docker;
+mod matrix;
 mod programs;
 mod suites;
 mod tally;
@@ -24,6 +25,10 @@ pub struct Options {
     /// List the suites and stop.
     #[arg(long)]
     list: bool,
+    /// Instead of suites: what each mode holds on which kernel, in some thirty minutes; writes
+    /// docs/kernels.md. The names are cells then.
+    #[arg(long)]
+    matrix: bool,
 }
 
 /// One row of the closing table.
@@ -43,6 +48,9 @@ pub fn run(options: &Options) -> Result<ExitCode> {
             println!("{:<14} by name only: {}", suite.name, suite.about);
         }
         return Ok(ExitCode::SUCCESS);
+    }
+    if options.matrix {
+        return matrix::run(&options.suites);
     }
     let chosen = choose(&options.suites)?;
     let mut rows = vec![row("set-up", || {

@@ -18,6 +18,9 @@ pub use qemu::{Ended, Line};
 /// Megabytes of a machine that runs no more than the guard and its storms.
 pub const MEMORY: u32 = 1536;
 
+/// CPUs of a machine: two, so that events can meet.
+pub const CPUS: u32 = 2;
+
 /// What runs where.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Options {
@@ -42,6 +45,12 @@ pub struct Options {
     /// The machine's memory. The payload is held in it.
     #[arg(long, value_name = "MB", default_value_t = MEMORY)]
     pub memory: u32,
+    /// The machine's CPUs.
+    #[arg(long, value_name = "N", default_value_t = CPUS)]
+    pub cpus: u32,
+    /// The v1 cgroup controllers too, with the v2 hierarchy beside them, as older systemd had it.
+    #[arg(long)]
+    pub hybrid: bool,
     /// Seconds until the machine is given up.
     #[arg(long, value_name = "SECONDS", default_value_t = 300)]
     pub timeout: u64,
@@ -92,11 +101,15 @@ pub fn run(options: &Options, each: &mut dyn FnMut(Line<'_>)) -> Result<Ended> {
     if let Some(list) = &options.lsm {
         parameters = format!("{parameters} lsm={list}");
     }
+    if options.hybrid {
+        parameters.push_str(" vm-init.hybrid");
+    }
     let machine = qemu::Machine {
         kernel: &kernel,
         initrd: initrd.path(),
         parameters: parameters.trim(),
         memory: options.memory,
+        cpus: options.cpus,
         timeout: Duration::from_secs(options.timeout),
     };
     machine.run(each)

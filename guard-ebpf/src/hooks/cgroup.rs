@@ -1,10 +1,11 @@
 //! Cgroups that appear and go, and processes that are moved between them.
 //!
 //! tp_btf here: these events fire under cgroup_mutex, so no second run can meet the per-CPU
-//! recursion guard that makes tp_btf lose events elsewhere.
+//! recursion guard that makes tp_btf lose events elsewhere. Their arguments have types, so all but the
+//! path is read directly.
 
 use crate::membership::{Added, Leave};
-use crate::task::{self, Kptr};
+use crate::task::{self, Fields, Typed};
 use crate::{away, count, detail, gate_word, maps, membership};
 use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
@@ -14,26 +15,31 @@ use guard_common::record::cgroup;
 
 #[btf_tracepoint(function = "cgroup_mkdir")]
 fn cgroup_mkdir(ctx: BtfTracePointContext) -> i32 {
-    made(
-        &ctx,
-        Kptr(ctx.arg::<u64>(0)),
-        ctx.arg::<u64>(1) as *const u8,
-    );
+    let path = ctx.arg::<u64>(1) as *const u8;
+    made(&ctx, Typed::argument(&ctx, 0), Some(path));
+    0
+}
+
+/// The same where the kernel lets no path be read (lockdown=confidentiality): none is expected then,
+/// and the agent arms what it finds.
+#[btf_tracepoint(function = "cgroup_mkdir")]
+fn nameless_mkdir(ctx: BtfTracePointContext) -> i32 {
+    made(&ctx, Typed::argument(&ctx, 0), None);
     0
 }
 
 /// An expected cgroup is armed before its first process, also where it is inside another target:
 /// the inner one gates. Any other inherits its parent's target.
 #[inline(always)]
-fn made(ctx: &BtfTracePointContext, cgroup: Kptr, path: *const u8) -> Option<()> {
+fn made(ctx: &BtfTracePointContext, cgroup: Typed, path: Option<*const u8>) -> Option<()> {
     if !cgroup.cgroup_is_v2() {
         return None;
     }
     let id = cgroup.cgroup_id()?;
-    let (slot, what) = match awaited(path) {
+    let (slot, what) = match path.and_then(awaited) {
         Some(slot) => (slot, cgroup::ARMED),
         None => {
-            let parent = cgroup.cgroup_parent()?.cgroup_id()?;
+            let parent = cgroup.cgroup_parent_id()?;
             (maps::cgroup_slot(parent)?, cgroup::NESTED)
         }
     };
@@ -90,12 +96,12 @@ fn awaited(path: *const u8) -> Option<u32> {
 
 #[btf_tracepoint(function = "cgroup_rmdir")]
 fn cgroup_rmdir(ctx: BtfTracePointContext) -> i32 {
-    removed(&ctx, Kptr(ctx.arg::<u64>(0)));
+    removed(&ctx, Typed::argument(&ctx, 0));
     0
 }
 
 #[inline(always)]
-fn removed(ctx: &BtfTracePointContext, cgroup: Kptr) -> Option<()> {
+fn removed(ctx: &BtfTracePointContext, cgroup: Typed) -> Option<()> {
     if !cgroup.cgroup_is_v2() {
         return None;
     }
@@ -110,14 +116,14 @@ fn removed(ctx: &BtfTracePointContext, cgroup: Kptr) -> Option<()> {
 
 #[btf_tracepoint(function = "cgroup_attach_task")]
 fn cgroup_attach_task(ctx: BtfTracePointContext) -> i32 {
-    moved(&ctx, Kptr(ctx.arg::<u64>(0)), Kptr(ctx.arg::<u64>(2)));
+    moved(&ctx, Typed::argument(&ctx, 0), Typed::argument(&ctx, 2));
     0
 }
 
 /// A task is moved. Membership is by process: a single thread moved (threaded cgroups) changes
 /// nothing, unless it is the leader.
 #[inline(always)]
-fn moved(ctx: &BtfTracePointContext, to: Kptr, task: Kptr) -> Option<()> {
+fn moved(ctx: &BtfTracePointContext, to: Typed, task: Typed) -> Option<()> {
     if !to.cgroup_is_v2() {
         return None;
     }

@@ -9,24 +9,31 @@ use guard_common::word::Word;
 
 #[tracepoint]
 fn sched_process_exec(_ctx: TracePointContext) -> u32 {
+    executed();
+    0
+}
+
+/// The current process has executed a program.
+#[inline(always)]
+pub fn executed() {
     let tgid = task::tgid();
     let entry = match maps::process(tgid) {
-        Some(entry) if away::is_away(entry) => return 0,
+        Some(entry) if away::is_away(entry) => return,
         Some(entry) => entry,
         // It may have come into a target on a way we did not see: exec is where we look.
         None => {
             let Some(target) = membership::current_target() else {
-                return 0;
+                return;
             };
             membership::enter(target.slot, tgid, task::start_ns(), 1, None);
             match maps::process(tgid) {
                 Some(entry) => entry,
-                None => return 0,
+                None => return,
             }
         }
     };
     let Some(target) = maps::target(entry.get().slot) else {
-        return 0;
+        return;
     };
     rate::touch(target);
     count!(target, execs).count();
@@ -43,5 +50,4 @@ fn sched_process_exec(_ctx: TracePointContext) -> u32 {
     }
     trees::active(Place(entry.place().load()));
     detail::exec(target, tgid, entry);
-    0
 }

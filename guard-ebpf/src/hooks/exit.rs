@@ -6,19 +6,25 @@ use aya_ebpf::programs::TracePointContext;
 
 #[tracepoint]
 fn sched_process_exit(_ctx: TracePointContext) -> u32 {
+    exits();
+    0
+}
+
+/// The current task ends.
+#[inline(always)]
+pub fn exits() {
     // Whoever it belonged to, and whatever that one's mode is by now.
     gate::heal(task::tid());
     let tgid = task::tgid();
     let Some(entry) = maps::process(tgid) else {
-        return 0;
+        return;
     };
     if away::is_away(entry) {
         away::task_exits(tgid);
-        return 0;
+        return;
     }
     let Some(target) = maps::target(entry.get().slot) else {
-        return 0;
+        return;
     };
     membership::task_exits(target, tgid, entry);
-    0
 }

@@ -3,7 +3,8 @@
 //! parent pay.
 
 use crate::detail::Event;
-use crate::task::{self, newtask_flags, newtask_pid};
+use crate::membership::Birth;
+use crate::task::{self, Fields, Kptr, newtask_flags, newtask_pid};
 use crate::{away, count, detail, gate, maps, membership, rate};
 use aya_ebpf::macros::tracepoint;
 use aya_ebpf::programs::TracePointContext;
@@ -12,49 +13,88 @@ use guard_common::entry::flag;
 use guard_common::record::what;
 use guard_common::word::Word;
 
+/// A birth of which the event tells numbers alone.
+#[derive(Clone, Copy)]
+struct Told<'a>(&'a TracePointContext);
+
+impl Birth for Told<'_> {
+    type Task = Kptr;
+
+    #[inline(always)]
+    fn pid(self) -> u32 {
+        newtask_pid(self.0)
+    }
+
+    #[inline(always)]
+    fn flags(self) -> u64 {
+        newtask_flags(self.0)
+    }
+
+    #[inline(always)]
+    fn task(self) -> Option<Kptr> {
+        task::newborn(self.pid())
+    }
+
+    #[inline(always)]
+    fn is_away(self, slot: u32) {
+        away::forked_away(slot, self.pid());
+    }
+}
+
 #[tracepoint]
 fn task_newtask(ctx: TracePointContext) -> u32 {
+    task_is_born(Told(&ctx));
+    0
+}
+
+#[tracepoint]
+fn sched_process_fork(ctx: TracePointContext) -> u32 {
+    process_is_forked(task::fork_child(&ctx));
+    0
+}
+
+/// A task is being made.
+#[inline(always)]
+pub fn task_is_born<B: Birth>(birth: B) {
     let tgid = task::tgid();
     let parent = match maps::process(tgid) {
         Some(parent) => parent,
-        None => match outsider(&ctx, tgid) {
+        None => match outsider(birth, tgid) {
             Some(parent) => parent,
-            None => return 0,
+            None => return,
         },
     };
     if away::is_away(parent) {
         gate::heal(task::tid());
-        if newtask_flags(&ctx) & CLONE_THREAD == 0 {
-            away::forked(parent.get().slot, newtask_pid(&ctx));
+        if birth.flags() & CLONE_THREAD == 0 {
+            birth.is_away(parent.get().slot);
         }
-        return 0;
+        return;
     }
     let Some(target) = maps::target(parent.get().slot) else {
-        return 0;
+        return;
     };
     rate::touch(target);
-    if newtask_flags(&ctx) & CLONE_THREAD != 0 {
+    if birth.flags() & CLONE_THREAD != 0 {
         parent.tasks().fetch_add(1);
         count!(target, tasks).count();
         count!(target, threads).count();
     } else {
-        membership::born(target, parent, newtask_pid(&ctx));
+        membership::born(target, parent, birth);
     }
-    0
 }
 
 /// An unwatched process forks. Two cases matter: it puts its child straight into a target, or it
 /// is itself in a target that is being armed. In the second it is adopted and its entry returned.
 #[inline(always)]
-fn outsider(ctx: &TracePointContext, tgid: u32) -> Option<maps::Ref<guard_common::ProcessEntry>> {
+fn outsider<B: Birth>(birth: B, tgid: u32) -> Option<maps::Ref<guard_common::ProcessEntry>> {
     // Its process left its target in the middle of this fork.
     gate::heal(task::tid());
-    let flags = newtask_flags(ctx);
+    let flags = birth.flags();
     if flags & (CLONE_INTO_CGROUP | CLONE_THREAD) == CLONE_INTO_CGROUP {
-        let pid = newtask_pid(ctx);
-        let child = task::newborn(pid)?;
+        let child = birth.task()?;
         let target = maps::target(maps::cgroup_slot(child.task_cgroup_id()?)?)?;
-        membership::enter(target.slot, pid, child.task_start_ns(), 1, None);
+        membership::enter(target.slot, birth.pid(), child.task_start_ns(), 1, None);
         return None;
     }
     if !maps::arming_any() {
@@ -68,18 +108,18 @@ fn outsider(ctx: &TracePointContext, tgid: u32) -> Option<maps::Ref<guard_common
     maps::process(tgid)
 }
 
-#[tracepoint]
-fn sched_process_fork(ctx: TracePointContext) -> u32 {
-    let pid = task::fork_child(&ctx);
+/// A task has been made: where it is a process, its record is written.
+#[inline(always)]
+pub fn process_is_forked(pid: u32) {
     // Entries are keyed by thread group: a thread's id finds none.
     let Some(entry) = maps::process(pid) else {
-        return 0;
+        return;
     };
     if entry.flags().load() & (flag::ENTERED | flag::AWAY) != 0 {
-        return 0;
+        return;
     }
     let Some(target) = maps::target(entry.get().slot) else {
-        return 0;
+        return;
     };
     detail::process(
         target,
@@ -91,12 +131,11 @@ fn sched_process_fork(ctx: TracePointContext) -> u32 {
         entry.get(),
     );
     if count!(target, condemned_now).load() == 0 {
-        return 0;
+        return;
     }
     // A condemned process that forks has had its chance to execute something.
     let parent = maps::process(task::tgid());
     if let Some(parent) = parent.filter(|p| p.flags().load() & flag::CONDEMNED != 0) {
         gate::execute_sentence(target, parent);
     }
-    0
 }

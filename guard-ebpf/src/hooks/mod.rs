@@ -7,3 +7,4 @@ mod exit;
 mod fmod_ret;
 mod fork;
 mod lsm;
+mod typed;

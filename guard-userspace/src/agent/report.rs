@@ -51,6 +51,7 @@ impl Guard {
                 answers: covering.answers,
             },
             lost_events: named(&self.lost),
+            counting: self.kernel.events.name().to_owned(),
             programs: self.kernel.program_stats(),
             targets: targets
                 .filter_map(|(id, place)| self.target(id, place, &covering))

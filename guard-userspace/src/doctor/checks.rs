@@ -192,9 +192,12 @@ fn tracefs(facts: &Facts) -> Check {
             format!("{}: only root can look into it", at.display()),
             "run it with sudo",
         ),
-        Some(at) => Check::lack(
+        Some(at) => Check::warn(
             "tracefs",
-            format!("{}: the scheduler's events are not there", at.display()),
+            format!(
+                "{}: the scheduler's events are not there; counting goes by tp_btf, less exactly",
+                at.display()
+            ),
             "boot without lockdown=confidentiality, which hides them",
         ),
         None => Check::warn(
@@ -276,7 +279,7 @@ fn lockdown(facts: &Facts) -> Check {
     match facts.lockdown.as_deref() {
         Some("confidentiality") => Check::warn(
             "lockdown",
-            "confidentiality: the kernel hides what the guard reads",
+            "confidentiality: counting goes by tp_btf, and no cgroup is guarded from its first process",
             "boot with lockdown=integrity",
         ),
         Some(mode) => Check::ok("lockdown", mode.to_owned()),

@@ -1,6 +1,9 @@
-//! Loads and attaches what modifies the return of security_task_alloc, which aya cannot: it takes the
-//! program from the object a second time, puts the descriptors of aya's maps into it, and gives it
-//! to the kernel by bpf(2).
+//! Loads and attaches programs that aya cannot: it takes one from the object a second time, puts the
+//! descriptors of aya's maps into it, and gives it to the kernel by bpf(2).
+//!
+//! One is what modifies the return of security_task_alloc, a kind that aya does not know. The other is an
+//! event's program that reads a process's own memory, under lockdown=confidentiality: there the kernel
+//! has no bpf_probe_read_kernel, which aya takes for an old kernel's lack of bpf_probe_read_user too.
 
 use super::load::OBJECT;
 use super::raw;
@@ -27,17 +30,20 @@ pub const COPIES: usize = 3;
 #[derive(Debug, thiserror::Error)]
 pub enum ModifyError {
     /// This kernel has no such function, or says nothing of it.
-    #[error("the kernel has no function {HOOK}: {0}")]
+    #[error("the kernel has no such hook: {0}")]
     Hook(BtfError),
     /// The kernel refuses.
     #[error("the kernel does not let the return of {HOOK} be modified: {0}")]
     Refused(io::Error),
+    /// The kernel refuses an event's program.
+    #[error("the kernel does not take the program {0}: {1}")]
+    Event(&'static str, io::Error),
     /// No descriptor is left.
     #[error("cannot open the maps a second time: {0}")]
     Maps(#[from] io::Error),
     /// The object cannot be taken apart.
     #[error(
-        "{PROGRAM} cannot be put together: {0}; build agent and object together: cargo xtask build"
+        "a program cannot be put together: {0}; build agent and object together: cargo xtask build"
     )]
     Object(String),
 }
@@ -45,6 +51,9 @@ pub enum ModifyError {
 fn object(error: impl std::fmt::Display) -> ModifyError {
     ModifyError::Object(error.to_string())
 }
+
+/// A program and its link.
+pub type Pair = (OwnedFd, OwnedFd);
 
 /// What the program is put together from: the values of globals, and the maps. Kept from the loading
 /// of the rest until all is attached.
@@ -76,16 +85,47 @@ impl Parts {
     ///
     /// # Errors
     /// Why not; nothing is attached then.
-    pub fn attach(&self, types: &Btf) -> Result<Vec<(OwnedFd, OwnedFd)>, ModifyError> {
+    pub fn attach(&self, types: &Btf) -> Result<Vec<Pair>, ModifyError> {
         let hook = types
             .id_by_type_name_kind(HOOK, BtfKind::Func)
             .map_err(ModifyError::Hook)?;
         // Where it is a matter of policy the kernel says so before anything is put together.
         raw::try_modify_return(hook).map_err(ModifyError::Refused)?;
+        self.put(PROGRAM, hook, raw::Kind::ModifyReturn, COPIES)
+    }
+
+    /// Attaches the program of that name to an event, by the types of its arguments. Dropped, it is
+    /// detached.
+    ///
+    /// # Errors
+    /// There is no such event, or the kernel refuses.
+    pub fn attach_event(
+        &self,
+        program: &'static str,
+        event: &str,
+        types: &Btf,
+    ) -> Result<Vec<Pair>, ModifyError> {
+        let hook = types
+            .id_by_type_name_kind(&format!("btf_trace_{event}"), BtfKind::Typedef)
+            .map_err(ModifyError::Hook)?;
+        self.put(program, hook, raw::Kind::Event, 1)
+    }
+
+    fn put(
+        &self,
+        name: &'static str,
+        hook: u32,
+        kind: raw::Kind,
+        copies: usize,
+    ) -> Result<Vec<Pair>, ModifyError> {
+        let refused = |error| match kind {
+            raw::Kind::ModifyReturn => ModifyError::Refused(error),
+            raw::Kind::Event => ModifyError::Event(name, error),
+        };
         let mut object = self.object()?;
         let program = object
             .programs
-            .remove(PROGRAM)
+            .remove(name)
             .ok_or_else(|| ModifyError::Object("it is missing".to_owned()))?;
         let key = program.function_key();
         let function = object
@@ -93,20 +133,21 @@ impl Parts {
             .get(&key)
             .ok_or_else(|| ModifyError::Object("it has no function".to_owned()))?;
         let types = match &object.btf {
-            Some(types) => Some(raw::load_types(&types.to_bytes()).map_err(ModifyError::Refused)?),
+            Some(types) => Some(raw::load_types(&types.to_bytes()).map_err(refused)?),
             None => None,
         };
-        let mut attached = Vec::with_capacity(COPIES);
-        for _ in 0..COPIES {
-            let program = raw::load_modify_return(&raw::Modify {
+        let mut attached = Vec::with_capacity(copies);
+        for _ in 0..copies {
+            let program = raw::load_tracing(&raw::Tracing {
+                kind,
                 hook,
-                name: PROGRAM,
+                name,
                 instructions: &function.instructions,
                 types: types.as_ref().map(AsFd::as_fd),
                 functions: &function.func_info.func_info,
             })
-            .map_err(ModifyError::Refused)?;
-            let link = raw::attach_tracing(program.as_fd()).map_err(ModifyError::Refused)?;
+            .map_err(refused)?;
+            let link = raw::attach_tracing(program.as_fd()).map_err(refused)?;
             attached.push((program, link));
         }
         Ok(attached)
@@ -142,7 +183,6 @@ impl Parts {
         });
         parsed.relocate_maps(known, &text).map_err(object)?;
         parsed.relocate_calls(&text).map_err(object)?;
-        parsed.sanitize_functions(aya::features());
         Ok(parsed)
     }
 }

@@ -40,7 +40,7 @@ pub fn look(now_ns: u64) -> Option<LeftGate> {
         GateMode::Lsm
     } else if is_there("modify_task_alloc_0") {
         GateMode::FmodRet
-    } else if is_there("task_newtask") {
+    } else if is_there("task_newtask") || is_there("typed_newtask") {
         GateMode::Kill
     } else {
         return None;

@@ -1,6 +1,7 @@
 //! Loads the kernel side and attaches it, or takes over what an earlier agent has left.
 
 use super::btf::{Btf as Types, Damaged};
+use super::events::Events;
 use super::fmod_ret::{ModifyError, Parts};
 use super::hook::Hook;
 use super::inherit;
@@ -9,10 +10,10 @@ use super::offsets::{self, OffsetError};
 use super::pins::{PinError, Pins};
 use super::refuse;
 use super::tables::{TableError, Tables};
-use super::tracefs::{self, TracefsError};
+use super::tracefs::TracefsError;
 use aya::maps::{MapData, RingBuf};
 use aya::programs::links::FdLink;
-use aya::programs::{BtfTracePoint, ProgramError, RawTracePoint, TracePoint};
+use aya::programs::{ProgramError, RawTracePoint};
 use aya::{Btf, Ebpf, EbpfError, EbpfLoader, Endianness};
 use aya_obj::Object;
 use std::io;
@@ -23,17 +24,6 @@ pub static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), 
 
 /// The kernel's own types.
 const TYPES: &str = "/sys/kernel/btf/vmlinux";
-
-/// Category and name of the events that count. Exits first: whoever is counted in is counted out.
-const EVENTS: [(&str, &str); 4] = [
-    ("sched", "sched_process_exit"),
-    ("sched", "sched_process_exec"),
-    ("sched", "sched_process_fork"),
-    ("task", "task_newtask"),
-];
-
-/// Events about cgroups, heard with their arguments' types.
-const CGROUP_EVENTS: [&str; 3] = ["cgroup_rmdir", "cgroup_attach_task", "cgroup_mkdir"];
 
 /// Why the kernel side does not run.
 #[derive(Debug, thiserror::Error)]
@@ -116,6 +106,8 @@ pub struct Kernel {
     earlier: Option<Pins>,
     /// It was at work already.
     adopted: bool,
+    /// How its events are heard.
+    pub events: Events,
     /// Its maps.
     pub tables: Tables,
 }
@@ -130,13 +122,14 @@ impl Kernel {
     pub fn load(keep: bool) -> Result<(Self, RingBuf<MapData>), LoadError> {
         layout::check(OBJECT)?;
         let object = Object::parse(OBJECT).map_err(EbpfError::from)?;
+        let events = Events::look()?;
         let (pins, adopted) = if keep {
-            inherit::take(&object, &always().collect::<Vec<_>>())
+            inherit::take(&object, &events.hooks())
         } else {
             inherit::clear_away();
             (None, false)
         };
-        let loaded = Self::load_into(pins.clone(), adopted, &inherit::maps(&object));
+        let loaded = Self::load_into(events, pins.clone(), adopted, &inherit::maps(&object));
         if let (Err(_), Some(pins), false) = (&loaded, pins, adopted)
             && let Err(error) = pins.remove()
         {
@@ -146,13 +139,13 @@ impl Kernel {
     }
 
     fn load_into(
+        events: Events,
         pins: Option<Pins>,
         adopted: bool,
         maps: &[String],
     ) -> Result<(Self, RingBuf<MapData>), LoadError> {
         let bytes = std::fs::read(TYPES).map_err(LoadError::NoTypes)?;
-        let tracefs = tracefs::place()?;
-        let globals = offsets::read(&Types::parse(&bytes)?, &tracefs)?;
+        let globals = offsets::read(&Types::parse(&bytes)?, events.described())?;
         let types = Btf::parse(&bytes, Endianness::default()).map_err(EbpfError::from)?;
         let level = super::log::level();
         let mut loader = EbpfLoader::new();
@@ -176,62 +169,29 @@ impl Kernel {
             pins,
             earlier: Pins::earlier(),
             adopted,
+            events,
             tables,
         };
         with::<RawTracePoint, _>(&mut kernel.ebpf, "control", RawTracePoint::load)?;
         if adopted {
             kernel.find();
         } else {
-            kernel.attach(&types)?;
+            let Self {
+                ebpf, pins, events, ..
+            } = &mut kernel;
+            kernel.counting = events.attach(ebpf, pins.as_ref(), &types, &parts)?;
             kernel.tables.set_mark(inherit::mark())?;
         }
         kernel.types = Some((types, parts));
         Ok((kernel, ring))
     }
 
-    fn attach(&mut self, types: &Btf) -> Result<(), LoadError> {
-        for name in CGROUP_EVENTS {
-            let hook = self.hook::<BtfTracePoint>(name, |program| {
-                program.load(name, types)?;
-                let link = program.attach()?;
-                Ok(program.take_link(link)?.into())
-            })?;
-            self.counting.push(hook);
-        }
-        for (category, name) in EVENTS {
-            let hook = self.hook::<TracePoint>(name, |program| {
-                program.load()?;
-                let link = program.attach(category, name)?;
-                let link = program.take_link(link)?;
-                FdLink::try_from(link).map_err(|error| io::Error::other(error).into())
-            })?;
-            self.counting.push(hook);
-        }
-        Ok(())
-    }
-
     /// Takes up what is pinned.
     fn find(&mut self) {
         let Some(pins) = &self.pins else { return };
-        let all = always().filter_map(|name| Hook::found(pins, name));
-        self.counting = all.collect();
+        let all = self.events.hooks().into_iter();
+        self.counting = all.filter_map(|name| Hook::found(pins, name)).collect();
         self.refusing = refuse::find(pins);
-    }
-
-    /// Attaches a program and holds it.
-    pub(super) fn hook<P>(
-        &mut self,
-        name: &'static str,
-        attach: impl FnOnce(&mut P) -> Result<FdLink, ProgramError>,
-    ) -> Result<Hook, LoadError>
-    where
-        for<'p> &'p mut P: TryFrom<&'p mut aya::programs::Program, Error = ProgramError>,
-    {
-        let link = with::<P, _>(&mut self.ebpf, name, attach)?;
-        let program = self.ebpf.program(name).ok_or(LoadError::Missing(name))?;
-        let failed = |source| LoadError::Program { name, source };
-        let program = program.fd().map_err(failed)?.as_fd();
-        Ok(Hook::of(self.pins.as_ref(), name, program, link)?)
     }
 
     /// It was at work when this agent came, which has taken it over.
@@ -299,10 +259,21 @@ impl Kernel {
     }
 }
 
-/// The programs that are always attached.
-fn always() -> impl Iterator<Item = &'static str> {
-    let events = EVENTS.into_iter().map(|(_, name)| name);
-    CGROUP_EVENTS.into_iter().chain(events)
+/// Attaches a program and holds it, by a pin where there are `pins`.
+pub(super) fn hook<P>(
+    ebpf: &mut Ebpf,
+    pins: Option<&Pins>,
+    name: &'static str,
+    attach: impl FnOnce(&mut P) -> Result<FdLink, ProgramError>,
+) -> Result<Hook, LoadError>
+where
+    for<'p> &'p mut P: TryFrom<&'p mut aya::programs::Program, Error = ProgramError>,
+{
+    let link = with::<P, _>(ebpf, name, attach)?;
+    let program = ebpf.program(name).ok_or(LoadError::Missing(name))?;
+    let failed = |source| LoadError::Program { name, source };
+    let program = program.fd().map_err(failed)?.as_fd();
+    Ok(Hook::of(pins, name, program, link)?)
 }
 
 /// Does something to the program of that name.

@@ -8,6 +8,7 @@ pub mod control;
 pub mod decode;
 pub mod deny;
 pub mod enforce;
+pub mod events;
 pub mod fmod_ret;
 pub mod hook;
 pub mod inherit;

@@ -25,7 +25,7 @@ pub enum OffsetError {
 }
 
 /// Name of the global, struct, member.
-const MEMBERS: [(&str, &str, &str); 18] = [
+const MEMBERS: [(&str, &str, &str); 19] = [
     ("TASK_SIGNAL", "task_struct", "signal"),
     ("TASK_CGROUPS", "task_struct", "cgroups"),
     ("TASK_MM", "task_struct", "mm"),
@@ -40,6 +40,7 @@ const MEMBERS: [(&str, &str, &str); 18] = [
     ("CSS_SET_CGROUP", "css_set", "dfl_cgrp"),
     ("CGROUP_KN", "cgroup", "kn"),
     ("CGROUP_ROOT", "cgroup", "root"),
+    ("CSS_CGROUP", "cgroup_subsys_state", "cgroup"),
     ("KN_ID", "kernfs_node", "id"),
     ("ROOT_HIERARCHY", "cgroup_root", "hierarchy_id"),
     ("MM_ARG_START", "mm_struct", "arg_start"),
@@ -58,11 +59,14 @@ const EVENTS: [(&str, &str, &str, &str); 3] = [
     ),
 ];
 
-/// All globals with their values.
+/// All globals with their values; those of classic events where there is a `tracefs` that has them.
 ///
 /// # Errors
 /// What this kernel lacks.
-pub fn read(btf: &Btf<'_>, tracefs: &Path) -> Result<Vec<(&'static str, u32)>, OffsetError> {
+pub fn read(
+    btf: &Btf<'_>,
+    tracefs: Option<&Path>,
+) -> Result<Vec<(&'static str, u32)>, OffsetError> {
     let of = |strukt, member| {
         let found = btf.find(strukt).and_then(|found| found.offset(member));
         found.ok_or(OffsetError::Member { strukt, member })
@@ -74,8 +78,10 @@ pub fn read(btf: &Btf<'_>, tracefs: &Path) -> Result<Vec<(&'static str, u32)>, O
     // A cgroup's parent is that of its own state, `self`.
     let parent = of("cgroup", "self")? + of("cgroup_subsys_state", "parent")?;
     all.push(("CGROUP_PARENT", parent));
-    for (global, category, event, field) in EVENTS {
-        all.push((global, tracefs::field(tracefs, category, event, field)?));
+    if let Some(tracefs) = tracefs {
+        for (global, category, event, field) in EVENTS {
+            all.push((global, tracefs::field(tracefs, category, event, field)?));
+        }
     }
     Ok(all)
 }

@@ -81,10 +81,21 @@ pub fn test_run(program: BorrowedFd<'_>, arguments: &[u64; 12]) -> io::Result<u3
     Ok(attr.returned)
 }
 
-/// A program that modifies a kernel function's return (`BPF_MODIFY_RETURN`).
+/// What a tracing program does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// It modifies a kernel function's return (`BPF_MODIFY_RETURN`).
+    ModifyReturn,
+    /// It hears an event, by the types of its arguments (`BPF_TRACE_RAW_TP`).
+    Event,
+}
+
+/// A tracing program.
 #[derive(Debug)]
-pub struct Modify<'a> {
-    /// The function's type in the kernel's own types.
+pub struct Tracing<'a> {
+    /// What it does.
+    pub kind: Kind,
+    /// The function's, or the event's, type in the kernel's own types.
     pub hook: u32,
     /// The program's name.
     pub name: &'a str,
@@ -100,14 +111,15 @@ pub struct Modify<'a> {
 ///
 /// # Errors
 /// The kernel's.
-pub fn load_modify_return(program: &Modify<'_>) -> io::Result<OwnedFd> {
+pub fn load_tracing(program: &Tracing<'_>) -> io::Result<OwnedFd> {
     let instructions = program.instructions;
-    let mut attr = modify_return(
+    let mut attr = tracing(
+        program.kind,
         program.hook,
         instructions.as_ptr() as u64,
         instructions.len(),
     );
-    // SAFETY: these are the attributes that `modify_return` set.
+    // SAFETY: these are the attributes that `tracing` set.
     let load = unsafe { &mut attr.__bindgen_anon_3 };
     // The last byte stays 0.
     let room = load.prog_name.iter_mut().take(15);
@@ -131,18 +143,26 @@ pub fn load_modify_return(program: &Modify<'_>) -> io::Result<OwnedFd> {
 pub fn try_modify_return(hook: u32) -> io::Result<()> {
     // `r0 = 0; exit`: BPF_ALU64 | BPF_MOV | BPF_K, and BPF_JMP | BPF_EXIT.
     const NOTHING: [u64; 2] = [0xb7, 0x95];
-    let attr = modify_return(hook, NOTHING.as_ptr() as u64, NOTHING.len());
+    let attr = tracing(
+        Kind::ModifyReturn,
+        hook,
+        NOTHING.as_ptr() as u64,
+        NOTHING.len(),
+    );
     // SAFETY: the instructions are static.
     unsafe { bpf(bpf_cmd::BPF_PROG_LOAD, &attr) }.map(drop)
 }
 
-fn modify_return(hook: u32, instructions: u64, len: usize) -> bpf_attr {
+fn tracing(kind: Kind, hook: u32, instructions: u64, len: usize) -> bpf_attr {
     const LICENSE: &CStr = c"Dual MIT/GPL";
     let mut attr = no_attributes();
     // SAFETY: all of the union is zero, which its every part may be.
     let load = unsafe { &mut attr.__bindgen_anon_3 };
     load.prog_type = bpf_prog_type::BPF_PROG_TYPE_TRACING as u32;
-    load.expected_attach_type = bpf_attach_type::BPF_MODIFY_RETURN as u32;
+    load.expected_attach_type = match kind {
+        Kind::ModifyReturn => bpf_attach_type::BPF_MODIFY_RETURN as u32,
+        Kind::Event => bpf_attach_type::BPF_TRACE_RAW_TP as u32,
+    };
     load.attach_btf_id = hook;
     load.insns = instructions;
     load.insn_cnt = count(len);

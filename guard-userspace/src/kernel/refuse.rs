@@ -2,7 +2,7 @@
 
 use super::fmod_ret::COPIES;
 use super::hook::Hook;
-use super::load::{Kernel, LoadError, with};
+use super::load::{Kernel, LoadError, hook, with};
 use super::pins::Pins;
 use aya::programs::{FEntry, Lsm};
 use guard_common::GateMode;
@@ -64,14 +64,13 @@ impl Kernel {
 
     fn try_lsm(&mut self) -> Result<(), LoadError> {
         for name in LSM {
-            let types = self.types.take().ok_or(LoadError::Forgotten)?;
-            let hook = self.hook::<Lsm>(name, |program| {
-                program.load(name, &types.0)?;
+            let (types, _) = self.types.as_ref().ok_or(LoadError::Forgotten)?;
+            let hook = hook::<Lsm>(&mut self.ebpf, self.pins.as_ref(), name, |program| {
+                program.load(name, types)?;
                 let link = program.attach()?;
                 Ok(program.take_link(link)?.into())
-            });
-            self.types = Some(types);
-            self.refusing.push(hook?);
+            })?;
+            self.refusing.push(hook);
         }
         Ok(())
     }
@@ -101,20 +100,16 @@ impl Kernel {
     }
 
     fn try_fmod_ret(&mut self) -> Result<(), LoadError> {
-        let types = self.types.take().ok_or(LoadError::Forgotten)?;
+        let (types, parts) = self.types.as_ref().ok_or(LoadError::Forgotten)?;
         let (name, function) = AFTER;
         // Where this is refused the other would be too, and takes longer to say so.
-        let after = self.hook::<FEntry>(name, |program| {
-            program.load(function, &types.0)?;
+        let after = hook::<FEntry>(&mut self.ebpf, self.pins.as_ref(), name, |program| {
+            program.load(function, types)?;
             let link = program.attach()?;
             Ok(program.take_link(link)?.into())
-        });
-        let copies = after.and_then(|after| {
-            self.refusing.push(after);
-            Ok(types.1.attach(&types.0)?)
-        });
-        self.types = Some(types);
-        for ((program, link), name) in copies?.into_iter().zip(COPY) {
+        })?;
+        self.refusing.push(after);
+        for ((program, link), name) in parts.attach(types)?.into_iter().zip(COPY) {
             let hook = Hook::of_raw(self.pins.as_ref(), name, program, link)?;
             self.refusing.push(hook);
         }

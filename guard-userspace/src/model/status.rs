@@ -25,6 +25,10 @@ pub struct Status {
     pub gate: GateStatus,
     /// What could not be observed, by place, apart from the targets' own.
     pub lost_events: BTreeMap<String, u64>,
+    /// What the counts come from: `tracepoint`, exactly, or `tp_btf`, which may miss events where tasks
+    /// preempt each other.
+    #[serde(default)]
+    pub counting: String,
     /// The kernel side's programs.
     pub programs: Vec<ProgramStatus>,
     /// In the order of the config.

@@ -13,7 +13,7 @@ use crate::test::tally::Tally;
 use crate::{agent, apt, lines, step, vm, workspace};
 
 /// Where a test program finds the agent.
-const AGENT: &str = "GUARD_AGENT";
+pub const AGENT: &str = "GUARD_AGENT";
 
 /// Everything below this may take: the host's tests.
 const HOST_LIMIT: Duration = Duration::from_secs(15 * 60);
@@ -93,30 +93,24 @@ fn in_machine(
     machine: &Machine,
     tally: &mut Tally,
 ) -> Result<Option<bool>> {
-    let name = built
-        .program
-        .file_name()
-        .context("a test program without a name")?
-        .to_string_lossy();
     let mut env: Vec<String> = suite
         .environment
         .iter()
         .map(|(name, value)| format!("{name}={value}"))
         .collect();
     env.push(format!("{AGENT}=/payload/metamcp-guard"));
-    let mut payload = vec![built.program.clone()];
-    payload.extend(built.helpers.iter().cloned());
-    payload.push(agent);
     let mut options = vm::Options {
         kernel: machine.kernel.to_owned(),
         append: String::new(),
         lsm: machine.lsm.map(str::to_owned),
-        payload,
+        payload: built.payload(agent),
         env,
         module: Vec::new(),
         memory: vm::MEMORY,
+        cpus: vm::CPUS,
+        hybrid: false,
         timeout: suite.timeout.as_secs(),
-        command: vec![format!("/payload/{name}")],
+        command: built.command(),
     };
     if machine.docker {
         docker::add(&mut options, &built.program)?;
@@ -133,13 +127,27 @@ fn in_machine(
 
 /// A test program and the programs that it starts beside the agent: the storms.
 #[derive(Debug, PartialEq, Eq)]
-struct Built {
+pub struct Built {
     program: PathBuf,
     helpers: Vec<PathBuf>,
 }
 
+impl Built {
+    /// What a machine needs of it, with the agent.
+    pub fn payload(&self, agent: PathBuf) -> Vec<PathBuf> {
+        let programs = std::iter::once(&self.program).chain(&self.helpers);
+        programs.cloned().chain([agent]).collect()
+    }
+
+    /// How a machine runs it.
+    pub fn command(&self) -> Vec<String> {
+        let name = self.program.file_name().unwrap_or_default();
+        vec![format!("/payload/{}", name.to_string_lossy())]
+    }
+}
+
 /// Builds a test program and its helpers.
-fn build(test: &str) -> Result<Built> {
+pub fn build(test: &str) -> Result<Built> {
     let mut cargo = cargo_test()?;
     cargo.args(["--no-run", "--test", test]);
     cargo.args(["--message-format", "json-render-diagnostics"]);

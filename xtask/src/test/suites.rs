@@ -108,6 +108,40 @@ pub const SUITES: &[Suite] = &[
         }),
     },
     Suite {
+        name: "vm-6.1-lsm",
+        about: "in brief on Debian's 6.1, the oldest kernel that the guard is for",
+        kind: Kind::Binary(Binary {
+            environment: &[
+                ("GUARD_EXPECT_MODE", "lsm"),
+                ("GUARD_TRIALS", "counting-brief,refusing-brief"),
+            ],
+            machine: Some(Machine {
+                kernel: "6.1",
+                lsm: None,
+                docker: false,
+            }),
+            timeout: EMULATED,
+            ..KERNEL
+        }),
+    },
+    Suite {
+        name: "vm-6.1-nolsm",
+        about: "the same booted without bpf in lsm=",
+        kind: Kind::Binary(Binary {
+            environment: &[
+                ("GUARD_EXPECT_MODE", "fmod_ret"),
+                ("GUARD_TRIALS", "refusing-brief,denying-brief"),
+            ],
+            machine: Some(Machine {
+                kernel: "6.1",
+                lsm: Some("lockdown,yama"),
+                docker: false,
+            }),
+            timeout: EMULATED,
+            ..KERNEL
+        }),
+    },
+    Suite {
         name: "deny",
         about: "execs denied through fanotify, and nobody left waiting, whatever becomes of the agent",
         kind: Kind::Binary(Binary {
@@ -230,9 +264,12 @@ const DOCKER: &[(&str, &str)] = &[
     ("java", "default-jre-headless"),
 ];
 
+/// `tests/tests/kernel.rs`.
+pub const KERNEL_TEST: &str = "kernel";
+
 /// The kernel tests, wherever they run.
 const KERNEL: Binary = Binary {
-    test: "kernel",
+    test: KERNEL_TEST,
     programs: &[],
     environment: &[],
     machine: None,

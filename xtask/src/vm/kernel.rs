@@ -28,7 +28,7 @@ pub fn ensure(version: &str) -> Result<PathBuf> {
     let folder = workspace::target()
         .join("vm")
         .join(format!("kernel-{version}"));
-    if let Some(image) = image_in(&folder.join("boot")) {
+    if let Some(image) = image_in(&folder) {
         return Ok(image);
     }
     step::say(&format!(
@@ -36,8 +36,7 @@ pub fn ensure(version: &str) -> Result<PathBuf> {
         folder.display()
     ));
     fetch(version, &folder)?;
-    image_in(&folder.join("boot"))
-        .with_context(|| format!("the package for {version} has no /boot/vmlinuz-*"))
+    image_in(&folder).with_context(|| format!("the package for {version} has no vmlinuz"))
 }
 
 /// A module of a kernel that [`ensure`] fetched.
@@ -65,12 +64,17 @@ fn find(folder: &Path, name: &str) -> Option<PathBuf> {
         })
 }
 
-fn image_in(boot: &Path) -> Option<PathBuf> {
-    let entries = fs::read_dir(boot).ok()?;
-    entries
-        .flatten()
-        .find(|entry| entry.file_name().to_string_lossy().starts_with("vmlinuz-"))
-        .map(|entry| entry.path())
+/// `boot/vmlinuz-V` up to 6.18, later `usr/lib/modules/V/vmlinuz`.
+fn image_in(folder: &Path) -> Option<PathBuf> {
+    let boot = fs::read_dir(folder.join("boot"));
+    let in_boot = boot.into_iter().flatten().flatten().find(|entry| {
+        let name = entry.file_name();
+        name.to_string_lossy().starts_with("vmlinuz-")
+    });
+    match in_boot {
+        Some(entry) => Some(entry.path()),
+        None => find(&folder.join("usr/lib/modules"), "vmlinuz"),
+    }
 }
 
 fn fetch(version: &str, folder: &Path) -> Result<()> {
@@ -84,19 +88,23 @@ fn fetch(version: &str, folder: &Path) -> Result<()> {
             SUITES.join(", ")
         );
     };
-    apt.quietly("get", &["download", &package])?;
-    let archive = fs::read_dir(&apt.folder)?
+    let modules = modules_of(&package).filter(|wanted| names.lines().any(|name| name == wanted));
+    for wanted in [Some(package), modules].into_iter().flatten() {
+        apt.quietly("get", &["download", &wanted])?;
+    }
+    let packages = fs::read_dir(&apt.folder)?
         .flatten()
         .map(|entry| entry.path())
-        .find(|path| path.extension().is_some_and(|extension| extension == "deb"))
-        .context("apt-get download left no package")?;
-    step::run(Command::new("dpkg").arg("-x").arg(&archive).arg(folder))?;
+        .filter(|path| path.extension().is_some_and(|extension| extension == "deb"));
+    for archive in packages {
+        step::run(Command::new("dpkg").arg("-x").arg(&archive).arg(folder))?;
+    }
     fs::remove_dir_all(&apt.folder)?;
     Ok(())
 }
 
 /// The newest of the cloud kernels that begin with the version. Up to 6.18 the image is in
-/// `linux-image-V-cloud-amd64`, later in `linux-binary-V-cloud-amd64`.
+/// `linux-image-V-cloud-amd64`; from 6.19 on that one is empty and names `linux-binary-V-cloud-amd64`.
 fn newest<'a>(names: impl Iterator<Item = &'a str>, version: &str) -> Option<String> {
     let release = |name: &str| {
         let rest = ["linux-image-", "linux-binary-"]
@@ -105,12 +113,19 @@ fn newest<'a>(names: impl Iterator<Item = &'a str>, version: &str) -> Option<Str
         let release = rest.strip_suffix("-cloud-amd64")?;
         let tail = release.strip_prefix(version)?;
         // 6.1 is not 6.12.
-        (!tail.starts_with(|c: char| c.is_ascii_digit())).then(|| numbers(release))
+        let right = !tail.starts_with(|c: char| c.is_ascii_digit());
+        right.then(|| (numbers(release), name.starts_with("linux-binary-")))
     };
     names
         .filter_map(|name| Some((release(name)?, name)))
         .max()
         .map(|(_, name)| name.to_owned())
+}
+
+/// The package with the modules, where it is not the one with the image.
+fn modules_of(package: &str) -> Option<String> {
+    let release = package.strip_prefix("linux-binary-")?;
+    Some(format!("linux-modules-{release}"))
 }
 
 /// The numbers of a version, for comparing: 6.12.90+deb12.1 is [6, 12, 90, 12, 1].
@@ -215,6 +230,8 @@ mod tests {
             "linux-image-6.12.95+deb12-amd64",
             "linux-image-6.1.0-40-cloud-amd64",
             "linux-binary-6.19.1+deb14-cloud-amd64",
+            "linux-image-6.19.1+deb14-cloud-amd64",
+            "linux-modules-6.19.1+deb14-cloud-amd64",
         ];
         let check = |version: &str, expected: Option<&str>| {
             assert_eq!(
@@ -227,6 +244,12 @@ mod tests {
         check("6.1", Some("linux-image-6.1.0-40-cloud-amd64"));
         check("6.19", Some("linux-binary-6.19.1+deb14-cloud-amd64"));
         check("5.10", None);
+        let with = modules_of("linux-binary-6.19.1+deb14-cloud-amd64");
+        assert_eq!(
+            with.as_deref(),
+            Some("linux-modules-6.19.1+deb14-cloud-amd64")
+        );
+        assert_eq!(modules_of("linux-image-6.12.90+deb12.1-cloud-amd64"), None);
     }
 
     #[test]

@@ -40,6 +40,8 @@ pub struct Machine<'a> {
     pub parameters: &'a str,
     /// Megabytes.
     pub memory: u32,
+    /// At least one.
+    pub cpus: u32,
     /// From power-on to verdict.
     pub timeout: Duration,
 }
@@ -148,7 +150,7 @@ impl Machine<'_> {
                 "-cpu",
                 "max",
                 "-smp",
-                "2",
+                &self.cpus.max(1).to_string(),
                 "-m",
                 &self.memory.to_string(),
             ])

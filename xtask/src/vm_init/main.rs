@@ -3,6 +3,7 @@
 //! It speaks over the second serial port alone; `cargo xtask vm` reads there (`vm/qemu.rs` has the
 //! same two marks).
 
+mod cgroups;
 mod loopback;
 
 use std::fs::{self, File};
@@ -15,15 +16,14 @@ use rustix::mount::{MountFlags, mount};
 use rustix::process::{WaitOptions, wait};
 use rustix::system::{RebootCommand, finit_module, reboot};
 
-/// Source and type, then place: all that agent and tests read or write.
-const MOUNTS: [(&str, &str); 10] = [
+/// Source and type, then place: all that agent and tests read or write, but the cgroups.
+const MOUNTS: [(&str, &str); 9] = [
     ("devtmpfs", "/dev"),
     ("proc", "/proc"),
     ("sysfs", "/sys"),
     ("tmpfs", "/tmp"),
     ("tmpfs", "/run"),
     ("devpts", "/dev/pts"),
-    ("cgroup2", "/sys/fs/cgroup"),
     ("tracefs", "/sys/kernel/tracing"),
     ("bpf", "/sys/fs/bpf"),
     ("securityfs", "/sys/kernel/security"),
@@ -56,6 +56,7 @@ fn prepare(port: &mut Option<File>) -> Result<File, String> {
         // A kernel without one of them shows in the command, not here.
         let _ = mount(kind, place, kind, MountFlags::empty(), None);
     }
+    cgroups::mount_all();
     let opened = File::options()
         .read(true)
         .write(true)

@@ -69,7 +69,7 @@ fn each_lack_is_told_with_its_fix() {
         (|f| f.release = "next".to_owned(), "kernel", Verdict::Warn),
         (|f| f.btf = false, "BTF", Verdict::Lack),
         (|f| f.tracefs = None, "tracefs", Verdict::Warn),
-        (|f| f.events = false, "tracefs", Verdict::Lack),
+        (|f| f.events = false, "tracefs", Verdict::Warn),
         (
             |f| f.cgroups = Some(Layout::V1Only),
             "cgroups",

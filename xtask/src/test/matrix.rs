@@ -1,0 +1,144 @@
+//! `cargo xtask test --matrix`: what each mode holds on which kernel, as a table. A command of its
+//! own: no suite waits for it.
+//!
+//! A cell is one machine. What it says is kept in `target/matrix` until it is run again, so that some
+//! cells can be run by name; `docs/kernels.md` is written when each cell has been run.
+
+mod cells;
+mod table;
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Command, ExitCode};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use serde_json::{Value, json};
+
+use crate::test::programs::{self, Built};
+use crate::test::suites;
+use crate::{agent, bpf, step, vm, workspace};
+use cells::{CELLS, Cell};
+
+/// Begins a line of `tests/tests/kernel/matrix.rs`.
+const MARK: &str = "@@matrix ";
+
+/// A machine that has said nothing by then is given up.
+const LIMIT: Duration = Duration::from_secs(5 * 60);
+
+/// Runs these cells, or all; prints the table of what is known.
+///
+/// # Errors
+/// No such cell, or nothing can be built.
+pub fn run(names: &[String]) -> Result<ExitCode> {
+    let mut chosen = Vec::new();
+    for name in names {
+        match CELLS.iter().find(|cell| cell.name == name) {
+            Some(cell) => chosen.push(cell),
+            None => bail!("the matrix has no cell `{name}`; it has: {}", all_names()),
+        }
+    }
+    if chosen.is_empty() {
+        chosen.extend(CELLS);
+    }
+    bpf::objects(None)?;
+    let built = programs::build(suites::KERNEL_TEST)?;
+    let agent = agent::build(&agent::Options::static_release())?;
+    let mut broken = 0;
+    for cell in chosen {
+        step::say(&format!("cell {}: {}", cell.name, cell.why));
+        let seen = one(cell, &built, agent.clone());
+        broken += u32::from(seen.get("failed").is_some());
+        let place = place(cell);
+        fs::create_dir_all(place.parent().unwrap_or(&place))?;
+        fs::write(&place, format!("{seen:#}\n"))
+            .with_context(|| format!("cannot write {}", place.display()))?;
+    }
+    let known: Vec<(&Cell, Option<Value>)> = CELLS.iter().map(|cell| (cell, known(cell))).collect();
+    let text = table::markdown(&known);
+    println!("{text}");
+    if known.iter().all(|(_, seen)| seen.is_some()) {
+        let file = workspace::root().join("docs/kernels.md");
+        fs::write(&file, &text).with_context(|| format!("cannot write {}", file.display()))?;
+        step::say(&format!("written to {}", file.display()));
+    }
+    Ok(if broken == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+fn all_names() -> String {
+    let names: Vec<_> = CELLS.iter().map(|cell| cell.name).collect();
+    names.join(", ")
+}
+
+/// Where a cell's figures are kept.
+fn place(cell: &Cell) -> PathBuf {
+    workspace::target()
+        .join("matrix")
+        .join(format!("{}.json", cell.name))
+}
+
+fn known(cell: &Cell) -> Option<Value> {
+    serde_json::from_str(&fs::read_to_string(place(cell)).ok()?).ok()
+}
+
+/// Boots a cell and hears what its trials say. A machine that gives no verdict is a result too.
+fn one(cell: &Cell, built: &Built, agent: PathBuf) -> Value {
+    let options = vm::Options {
+        kernel: cell.kernel.to_owned(),
+        append: cell.parameters.to_owned(),
+        lsm: cell.lsm.map(str::to_owned),
+        payload: built.payload(agent),
+        env: vec![
+            format!("{}=/payload/metamcp-guard", programs::AGENT),
+            "GUARD_TRIALS=matrix".to_owned(),
+        ],
+        module: Vec::new(),
+        memory: vm::MEMORY,
+        cpus: cell.cpus,
+        hybrid: cell.hybrid,
+        timeout: LIMIT.as_secs(),
+        command: built.command(),
+    };
+    let started = Instant::now();
+    let mut lines = Vec::new();
+    let mut said = Vec::new();
+    let ended = vm::run(&options, &mut |line| match line {
+        vm::Line::Output(text) => match text.split_once(MARK) {
+            Some((_, line)) => lines.extend(serde_json::from_str::<Value>(line)),
+            None => println!("{text}"),
+        },
+        vm::Line::Notice(text) => {
+            step::say(text);
+            said.push(text.to_owned());
+        }
+    });
+    let mut seen = json!({
+        "date": output("date", &["-u", "+%F"]),
+        "commit": output("git", &["rev-parse", "--short", "HEAD"]),
+        "seconds": started.elapsed().as_secs(),
+        "lines": lines,
+        "notices": said,
+    });
+    let failed = match ended {
+        Ok(vm::Ended { code: 0 }) => None,
+        Ok(vm::Ended { code }) => Some(format!("its trials ended with code {code}")),
+        Err(why) => Some(format!("{why:#}").lines().take(1).collect()),
+    };
+    if let (Some(all), Some(why)) = (seen.as_object_mut(), failed) {
+        step::say(&format!("cell {}: {why}", cell.name));
+        all.insert("failed".to_owned(), why.into());
+    }
+    seen
+}
+
+fn output(program: &str, arguments: &[&str]) -> String {
+    let mut command = Command::new(program);
+    command.args(arguments).current_dir(workspace::root());
+    step::output(&mut command)
+        .map(|text| text.trim().to_owned())
+        .unwrap_or_default()
+}
