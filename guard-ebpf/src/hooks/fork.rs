@@ -4,7 +4,7 @@
 
 use crate::detail::Event;
 use crate::task::{self, newtask_flags, newtask_pid};
-use crate::{away, count, detail, gate, maps, membership, rate};
+use crate::{away, count, detail, gate, maps, membership, newborn, rate};
 use aya_ebpf::macros::tracepoint;
 use aya_ebpf::programs::TracePointContext;
 use guard_common::abi::{CLONE_INTO_CGROUP, CLONE_THREAD};
@@ -70,7 +70,19 @@ fn outsider(ctx: &TracePointContext, tgid: u32) -> Option<maps::Ref<guard_common
 
 #[tracepoint]
 fn sched_process_fork(ctx: TracePointContext) -> u32 {
-    let pid = task::fork_child(&ctx);
+    forked(&ctx, false)
+}
+
+/// The same, where the kernel can send a signal to another task than the current one: loaded in its
+/// place.
+#[tracepoint]
+fn sched_process_fork_kills(ctx: TracePointContext) -> u32 {
+    forked(&ctx, true)
+}
+
+#[inline(always)]
+fn forked(ctx: &TracePointContext, kills: bool) -> u32 {
+    let pid = task::fork_child(ctx);
     // Entries are keyed by thread group: a thread's id finds none.
     let Some(entry) = maps::process(pid) else {
         return 0;
@@ -92,6 +104,9 @@ fn sched_process_fork(ctx: TracePointContext) -> u32 {
     );
     if count!(target, condemned_now).load() == 0 {
         return 0;
+    }
+    if kills {
+        newborn::kill_at_birth(target, pid, entry);
     }
     // A condemned process that forks has had its chance to execute something.
     let parent = maps::process(task::tgid());

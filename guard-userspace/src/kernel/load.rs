@@ -2,6 +2,7 @@
 
 use super::btf::{Btf as Types, Damaged};
 use super::fmod_ret::{Attached, ModifyError, Parts};
+use super::kfunc;
 use super::layout::{self, LayoutError};
 use super::offsets::{self, OffsetError};
 use super::tables::{TableError, Tables};
@@ -25,6 +26,9 @@ const EVENTS: [(&str, &str); 4] = [
     ("sched", "sched_process_fork"),
     ("task", "task_newtask"),
 ];
+
+/// In the place of the program for new processes, where the kernel can kill one at birth.
+const KILLS: (&str, &str) = ("sched_process_fork", "sched_process_fork_kills");
 
 /// Events about cgroups, heard with their arguments' types.
 const CGROUP_EVENTS: [&str; 3] = ["cgroup_rmdir", "cgroup_attach_task", "cgroup_mkdir"];
@@ -105,6 +109,8 @@ pub struct Kernel {
     types: Option<(Btf, Parts)>,
     /// The programs that modify a return.
     modified: Option<Attached>,
+    /// Condemned processes die at birth beyond a few.
+    kills_at_birth: bool,
     /// Its maps.
     pub tables: Tables,
 }
@@ -119,7 +125,10 @@ impl Kernel {
         layout::check(OBJECT)?;
         let bytes = std::fs::read(TYPES).map_err(LoadError::NoTypes)?;
         let tracefs = tracefs::place()?;
-        let globals = offsets::read(&Types::parse(&bytes)?, &tracefs)?;
+        let own = Types::parse(&bytes)?;
+        let globals = offsets::read(&own, &tracefs)?;
+        let mut object = OBJECT.to_vec();
+        let named = kfunc::name(&mut object, &own);
         let types = Btf::parse(&bytes, Endianness::default()).map_err(EbpfError::from)?;
         let level = super::log::level();
         let mut loader = EbpfLoader::new();
@@ -128,7 +137,7 @@ impl Kernel {
         for (name, offset) in &globals {
             loader.override_global(name, offset, true);
         }
-        let mut ebpf = loader.load(OBJECT)?;
+        let mut ebpf = loader.load(&object)?;
         super::log::follow(&mut ebpf);
         let parts = Parts::of(&ebpf, &globals, level).map_err(ModifyError::from)?;
         let (tables, ring) = Tables::take(&mut ebpf)?;
@@ -136,6 +145,7 @@ impl Kernel {
             ebpf,
             types: None,
             modified: None,
+            kills_at_birth: named,
             tables,
         };
         kernel.attach(&types)?;
@@ -151,6 +161,15 @@ impl Kernel {
             })?;
         }
         for (category, name) in EVENTS {
+            if name == KILLS.0 && self.kills_at_birth {
+                let kills = with::<TracePoint>(&mut self.ebpf, KILLS.1, |program| {
+                    program.load()?;
+                    program.attach(category, name).map(drop)
+                });
+                let Err(error) = kills else { continue };
+                tracing::info!(%error, "condemned processes cannot be killed at birth here");
+                self.kills_at_birth = false;
+            }
             with::<TracePoint>(&mut self.ebpf, name, |program| {
                 program.load()?;
                 program.attach(category, name).map(drop)
@@ -214,6 +233,12 @@ impl Kernel {
         if let Err(error) = with::<FEntry>(&mut self.ebpf, AFTER.0, FEntry::unload) {
             tracing::debug!(%error, "detaching");
         }
+    }
+
+    /// Whether condemned processes beyond `newborn_max` die at birth (`bpf_send_signal_task`).
+    #[must_use]
+    pub const fn kills_at_birth(&self) -> bool {
+        self.kills_at_birth
     }
 
     /// Gives back the memory of what only attaching needs.

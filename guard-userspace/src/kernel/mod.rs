@@ -9,6 +9,7 @@ pub mod decode;
 pub mod deny;
 pub mod enforce;
 pub mod fmod_ret;
+pub mod kfunc;
 pub mod layout;
 pub mod load;
 pub mod log;
