@@ -47,6 +47,20 @@ pub const CLONE_THREAD: u64 = 0x0001_0000;
 /// `CLONE_INTO_CGROUP` of clone3(2): the child starts in a cgroup that is not its parent's.
 pub const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 
+/// Functions of the kernel that the kernel side calls. A call carries a mark in the place of the
+/// function's BTF id, which differs from kernel to kernel and is known to the agent alone.
+pub mod kfunc {
+    /// Bytes of a call before its mark: BPF_JMP | BPF_CALL, BPF_PSEUDO_KFUNC_CALL, no offset.
+    pub const CALL: [u8; 4] = [0x85, 0x20, 0, 0];
+
+    /// Mark, name, number of arguments.
+    pub const ALL: [(u32, &str, usize); 3] = [
+        (0x7a46_4b01, "bpf_task_from_pid", 1),
+        (0x7a46_4b02, "bpf_send_signal_task", 4),
+        (0x7a46_4b03, "bpf_task_release", 1),
+    ];
+}
+
 /// What an agent asks of the `control` program, by BPF_PROG_TEST_RUN.
 ///
 /// Arguments travel in the raw tracepoint's context: `[op, slot, a, b, c, d]`. A process is named

@@ -59,4 +59,7 @@ pub mod flag {
     pub const DENIED: u64 = 64;
     /// It went outside and is not counted; remembered, so that it is no guest when it comes back.
     pub const AWAY: u64 = 128;
+    /// Condemned, and one of the few at a time that are let run to an exec or a fork; it gives that
+    /// back when it ends.
+    pub const NEWBORN: u64 = 256;
 }

@@ -86,6 +86,9 @@ pub struct GateLimits {
     pub tree_spawns: u64,
     /// Most processes of one entry from outside.
     pub guest_processes: u64,
+    /// Most condemned processes that are let run to their end; the rest die at birth, where the
+    /// kernel can do that.
+    pub newborn_max: u64,
     /// A [`GateMode`].
     pub mode: u32,
     /// A [`TargetKind`].
@@ -105,6 +108,7 @@ impl GateLimits {
         tree_processes: 1,
         tree_spawns: 1,
         guest_processes: u64::MAX,
+        newborn_max: u64::MAX,
         mode: GateMode::Observe as u32,
         kind: TargetKind::Cgroup as u32,
     };
@@ -159,6 +163,9 @@ pub struct GateState {
     pub detail_second: u64,
     /// Process records written in that second.
     pub details: u64,
+    /// Condemned processes alive that were not sentenced at birth: at most
+    /// [`GateLimits::newborn_max`] where the kernel can kill the others there.
+    pub newborns: u64,
 }
 
 /// Exact counts of one target, written by the kernel side alone. Gauges are `live`, `guests`,
@@ -190,7 +197,7 @@ pub struct TargetCounters {
     pub condemned: u64,
     /// Condemned processes still alive.
     pub condemned_now: u64,
-    /// Condemned processes sent SIGKILL.
+    /// Condemned processes sent SIGKILL, by the kernel side (at birth, at their exec or fork) or the agent.
     pub killed: u64,
     /// Forks that `observe` let through and the limits would have refused.
     pub would_refuse: u64,

@@ -21,6 +21,7 @@ mod hooks;
 mod layout;
 mod maps;
 mod membership;
+mod newborn;
 mod rate;
 mod task;
 mod trees;

@@ -5,7 +5,7 @@ use crate::detail::Event;
 use crate::gate;
 use crate::maps::{self, Ref, Target};
 use crate::task::{self, Fields};
-use crate::{away, count, deny, detail, rate, trees};
+use crate::{away, count, deny, detail, newborn, rate, trees};
 use guard_common::TargetKind;
 use guard_common::entry::{ProcessEntry, flag};
 use guard_common::record::{limit, verdict, what};
@@ -87,6 +87,9 @@ pub fn born<B: Birth>(target: Target, parent: Ref<ProcessEntry>, birth: B) {
     }
     count!(target, tasks).count();
     gate::alive(target, grant.place);
+    if nobody {
+        newborn::begins(target.slot, pid);
+    }
     deny::look(target);
     // Moved out between its birth and this event, or born outside by CLONE_INTO_CGROUP: the move
     // saw no entry, so we take it away. Had it seen one, the entry is another target's by now.
@@ -198,6 +201,7 @@ extern "C" fn supplant(pid: u32) -> u32 {
 #[inline(always)]
 fn ended(target: Target, entry: Ref<ProcessEntry>) {
     count!(target, exits).count();
+    newborn::ends(target, entry);
     gate::gone(target, place::vacate(&entry.place()));
 }
 

@@ -7,6 +7,7 @@ use aya_ebpf::helpers::{
     bpf_ktime_get_boot_ns, bpf_probe_read_kernel, generated,
 };
 use aya_ebpf::programs::{BtfTracePointContext, TracePointContext};
+use core::arch::asm;
 
 /// Declares offsets, all 0 until the agent sets them.
 macro_rules! offsets {
@@ -286,6 +287,43 @@ pub fn kill_self() -> bool {
     const SIGKILL: u32 = 9;
     // SAFETY: the helper takes a number.
     unsafe { generated::bpf_send_signal(SIGKILL) == 0 }
+}
+
+/// Sends SIGKILL to the process `pid`; false where the kernel did not.
+///
+/// By functions of the kernel that only the agent can find: their calls carry a mark
+/// ([`guard_common::abi::kfunc`]) in the place of the function's BTF id, which the agent puts there
+/// before it loads the program. Where one is missing the program is not loaded. Classic tracepoints may
+/// call them since 6.12 (btf_kfunc_hook(), kernel/bpf/btf.c); 6.12 has no
+/// bpf_send_signal_task(), 6.16 has it.
+#[inline(always)]
+pub fn kill(pid: u32) -> bool {
+    const SIGKILL: u64 = 9;
+    const PIDTYPE_TGID: u64 = 1;
+    let task: u64;
+    // SAFETY: the kernel checks the number; what it gives is a task that is held, or null.
+    unsafe {
+        asm!(".byte 0x85,0x20,0,0, 0x01,0x4b,0x46,0x7a",
+             inout("r1") u64::from(pid) => _, lateout("r2") _, lateout("r3") _, lateout("r4") _,
+             lateout("r5") _, lateout("r0") task);
+    }
+    if task == 0 {
+        return false;
+    }
+    let sent: u64;
+    // SAFETY: the task is held; all else is numbers.
+    unsafe {
+        asm!(".byte 0x85,0x20,0,0, 0x02,0x4b,0x46,0x7a",
+             inout("r1") task => _, inout("r2") SIGKILL => _, inout("r3") PIDTYPE_TGID => _,
+             inout("r4") 0_u64 => _, lateout("r5") _, lateout("r0") sent);
+    }
+    // SAFETY: it was held until now.
+    unsafe {
+        asm!(".byte 0x85,0x20,0,0, 0x03,0x4b,0x46,0x7a",
+             inout("r1") task => _, lateout("r2") _, lateout("r3") _, lateout("r4") _,
+             lateout("r5") _, lateout("r0") _);
+    }
+    sent as i32 == 0
 }
 
 /// Copies a NUL-ended kernel string; returns its length with the NUL, 0 where it failed.

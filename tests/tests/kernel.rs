@@ -21,6 +21,8 @@ mod mode;
 mod moves;
 #[path = "kernel/neighbours.rs"]
 mod neighbours;
+#[path = "kernel/newborns.rs"]
+mod newborns;
 #[path = "kernel/records.rs"]
 mod records;
 #[path = "kernel/reserve.rs"]
@@ -218,6 +220,11 @@ fn denying() -> Vec<Trial> {
             deny::guardian_killed,
         ),
         trial("kill_works_where_it_is_chosen", deny::kill_chosen),
+        trial(
+            "forks_that_never_execute_die_at_birth",
+            newborns::die_at_birth,
+        ),
+        trial("a_bomb_is_bounded_at_birth", newborns::of_a_bomb),
         trial("the_condemned_do_not_stay", deny::idle_condemned),
         trial("the_condemned_may_not_spin", deny::spinning_condemned),
     ]

@@ -5,7 +5,7 @@
 use crate::detail::Event;
 use crate::membership::Birth;
 use crate::task::{self, Fields, Kptr, newtask_flags, newtask_pid};
-use crate::{away, count, detail, gate, maps, membership, rate};
+use crate::{away, count, detail, gate, maps, membership, newborn, rate};
 use aya_ebpf::macros::tracepoint;
 use aya_ebpf::programs::TracePointContext;
 use guard_common::abi::{CLONE_INTO_CGROUP, CLONE_THREAD};
@@ -49,7 +49,15 @@ fn task_newtask(ctx: TracePointContext) -> u32 {
 
 #[tracepoint]
 fn sched_process_fork(ctx: TracePointContext) -> u32 {
-    process_is_forked(task::fork_child(&ctx));
+    process_is_forked(task::fork_child(&ctx), false);
+    0
+}
+
+/// The same, where the kernel can send a signal to another task than the current one: loaded in its
+/// place.
+#[tracepoint]
+fn sched_process_fork_kills(ctx: TracePointContext) -> u32 {
+    process_is_forked(task::fork_child(&ctx), true);
     0
 }
 
@@ -108,9 +116,10 @@ fn outsider<B: Birth>(birth: B, tgid: u32) -> Option<maps::Ref<guard_common::Pro
     maps::process(tgid)
 }
 
-/// A task has been made: where it is a process, its record is written.
+/// A task has been made: where it is a process, its record is written. `kills`: the kernel can send a
+/// signal to another task than the current one.
 #[inline(always)]
-pub fn process_is_forked(pid: u32) {
+pub fn process_is_forked(pid: u32, kills: bool) {
     // Entries are keyed by thread group: a thread's id finds none.
     let Some(entry) = maps::process(pid) else {
         return;
@@ -132,6 +141,9 @@ pub fn process_is_forked(pid: u32) {
     );
     if count!(target, condemned_now).load() == 0 {
         return;
+    }
+    if kills {
+        newborn::kill_at_birth(target, pid, entry);
     }
     // A condemned process that forks has had its chance to execute something.
     let parent = maps::process(task::tgid());

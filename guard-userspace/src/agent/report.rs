@@ -47,6 +47,7 @@ impl Guard {
                 proved: self.gate.proved,
                 why: self.gate.why.clone(),
                 errno: self.gate.errno.map(|errno| errno.name().to_owned()),
+                kills_at_birth: self.kernel.kills_at_birth(),
                 marked_mounts: covering.mounts,
                 answers: covering.answers,
             },

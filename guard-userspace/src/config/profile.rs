@@ -120,7 +120,7 @@ impl GateConfig {
             startup_burst: 960,
             reserve: 4,
             guest_processes: 32,
-            newborn_max: 8,
+            newborn_max: 256,
             park_for: Duration::from_secs(20),
             parked_max: 32,
             tree: Tree {

@@ -34,6 +34,8 @@ pub struct Struct<'b, 'a>(&'b Btf<'a>, Type<'a>);
 const MAGIC: u16 = 0xeb9f;
 const STRUCT: u32 = 4;
 const UNION: u32 = 5;
+const FUNCTION: u32 = 12;
+const SIGNATURE: u32 = 13;
 /// Typedef, volatile, const, restrict and type tag: another name for a type.
 const ALIASES: [u32; 5] = [8, 9, 10, 11, 18];
 /// Deepest nesting of unnamed members and of aliases that is followed.
@@ -109,6 +111,17 @@ impl<'a> Btf<'a> {
         Some(Struct(self, *one))
     }
 
+    /// The function of that name: its id, and how many arguments it takes.
+    #[must_use]
+    pub fn function(&self, name: &str) -> Option<(u32, usize)> {
+        let is = |one: &Type<'_>| one.kind() == FUNCTION && self.name(one.name) == name.as_bytes();
+        let at = self.types.iter().position(is)?;
+        let signature = self.types.get(at)?.size_or_type as usize;
+        let signature = self.types.get(signature.checked_sub(1)?)?;
+        let id = u32::try_from(at + 1).ok()?;
+        (signature.kind() == SIGNATURE).then(|| (id, signature.members()))
+    }
+
     fn name(&self, at: u32) -> &'a [u8] {
         let from = self.strings.get(at as usize..).unwrap_or_default();
         from.split(|&byte| byte == 0).next().unwrap_or_default()
@@ -181,6 +194,12 @@ mod tests {
         // Inside an unnamed struct of mm_struct.
         assert!(btf.find("mm_struct").unwrap().offset("arg_start") > Some(0));
         assert!(btf.find("no_such_struct").is_none());
+        // Since 5.5, and older than all that we run on.
+        let (id, arguments) = btf.function("security_task_alloc").unwrap();
+        assert!(id > 0);
+        assert_eq!(arguments, 2);
+        assert_eq!(btf.function("no_such_function"), None);
+        assert_eq!(btf.function("task_struct"), None);
     }
 
     proptest! {
@@ -197,6 +216,7 @@ mod tests {
                 bytes[20..24].copy_from_slice(&u32::try_from(half).unwrap().to_ne_bytes());
             }
             if let Ok(btf) = Btf::parse(&bytes) {
+                let _ = btf.function("");
                 for id in 0..20 {
                     if let Some(found) = btf.composite(id) {
                         let _ = found.offset("x");

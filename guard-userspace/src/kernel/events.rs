@@ -24,6 +24,11 @@ const CLASSIC: [(&str, &str); 4] = [
     ("task", "task_newtask"),
 ];
 
+/// The event of new processes, and the program that is attached to it instead of the one of its name where
+/// the kernel can kill one at birth.
+const FORK: &str = "sched_process_fork";
+pub(super) const KILLS: &str = "sched_process_fork_kills";
+
 /// The same, each with its program; but for execs, whose program reads the process's own memory.
 const TYPED: [(&str, &str); 3] = [
     ("typed_exit", "sched_process_exit"),
@@ -95,9 +100,8 @@ impl Events {
         }
     }
 
-    /// The programs that hear them, in the order in which they are attached.
-    #[must_use]
-    pub fn hooks(&self) -> Vec<&'static str> {
+    /// The programs that hear them.
+    fn hooks(&self) -> Vec<&'static str> {
         let cgroups = CGROUPS.into_iter().map(|(program, _)| program);
         match self {
             Self::Classic(_) => cgroups
@@ -111,13 +115,25 @@ impl Events {
         }
     }
 
-    /// Attaches all that is to be heard.
+    /// Those that an earlier agent has attached and pinned.
+    ///
+    /// # Errors
+    /// One that is not there.
+    pub(super) fn found(&self, pins: &Pins) -> Result<Vec<Hook>, &'static str> {
+        let found = self.hooks().into_iter().map(|name| {
+            let kills = || Hook::found(pins, KILLS).filter(|_| name == FORK);
+            Hook::found(pins, name).or_else(kills).ok_or(name)
+        });
+        found.collect()
+    }
+
+    /// Attaches all that is to be heard. `kills`: the kernel should take the program that kills at birth.
     ///
     /// # Errors
     /// The kernel does not take a program.
     pub(super) fn attach(
         &self,
-        ebpf: &mut Ebpf,
+        (ebpf, kills): (&mut Ebpf, bool),
         pins: Option<&Pins>,
         types: &Btf,
         parts: &Parts,
@@ -132,8 +148,8 @@ impl Events {
         }
         match self {
             Self::Classic(_) => {
-                for (category, name) in CLASSIC {
-                    hooks.push(classic(ebpf, pins, category, name)?);
+                for event in CLASSIC {
+                    hooks.push(classic((ebpf, kills), pins, event)?);
                 }
             }
             Self::Typed => {
@@ -151,17 +167,27 @@ impl Events {
 }
 
 fn classic(
-    ebpf: &mut Ebpf,
+    (ebpf, kills): (&mut Ebpf, bool),
     pins: Option<&Pins>,
-    category: &str,
-    name: &'static str,
+    (category, event): (&str, &'static str),
 ) -> Result<Hook, LoadError> {
-    hook::<TracePoint>(ebpf, pins, name, |program| {
-        program.load()?;
-        let link = program.attach(category, name)?;
-        let link = program.take_link(link)?;
-        FdLink::try_from(link).map_err(|error| io::Error::other(error).into())
-    })
+    let mut attach = |name| {
+        hook::<TracePoint>(ebpf, pins, name, |program| {
+            program.load()?;
+            let link = program.attach(category, event)?;
+            let link = program.take_link(link)?;
+            FdLink::try_from(link).map_err(|error| io::Error::other(error).into())
+        })
+    };
+    if event == FORK && kills {
+        match attach(KILLS) {
+            Ok(hook) => return Ok(hook),
+            Err(error) => {
+                tracing::info!(%error, "condemned processes cannot be killed at birth here");
+            }
+        }
+    }
+    attach(event)
 }
 
 fn by_type(

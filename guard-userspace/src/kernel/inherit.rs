@@ -1,6 +1,6 @@
 //! What an earlier agent has left: whose it is, and whether all of it is there and as ours would be.
 
-use super::hook::Hook;
+use super::events::Events;
 use super::load::OBJECT;
 use super::pins::{PinError, Pins};
 use aya::maps::{Array, Map, MapData, MapInfo};
@@ -26,10 +26,10 @@ pub enum Left {
 }
 
 /// Takes up what is there, or makes room for what is to be loaded; gives where that is kept, and
-/// whether it is there already. `hooks` are the programs that are always attached.
+/// whether it is there already.
 #[must_use]
-pub fn take(object: &Object, hooks: &[&str]) -> (Option<Pins>, bool) {
-    match look_and_make_room(object, hooks) {
+pub fn take(object: &Object, events: &Events) -> (Option<Pins>, bool) {
+    match look_and_make_room(object, events) {
         Ok((pins, adopted)) => (Some(pins), adopted),
         Err(error) => {
             tracing::warn!(%error, "the gate ends with the agent: it cannot be kept");
@@ -38,9 +38,9 @@ pub fn take(object: &Object, hooks: &[&str]) -> (Option<Pins>, bool) {
     }
 }
 
-fn look_and_make_room(object: &Object, hooks: &[&str]) -> Result<(Pins, bool), PinError> {
+fn look_and_make_room(object: &Object, events: &Events) -> Result<(Pins, bool), PinError> {
     let pins = Pins::open()?;
-    match look(&pins, object, hooks) {
+    match look(&pins, object, events) {
         Left::Nothing => Ok((pins, false)),
         Left::Ours => Ok((pins, true)),
         Left::Broken(why) => {
@@ -102,9 +102,9 @@ pub fn maps(object: &Object) -> Vec<String> {
     ours.map(|(name, _)| name.clone()).collect()
 }
 
-/// Looks at what is pinned. `hooks` are the programs that are always attached.
+/// Looks at what is pinned.
 #[must_use]
-pub fn look(pins: &Pins, object: &Object, hooks: &[&str]) -> Left {
+pub fn look(pins: &Pins, object: &Object, events: &Events) -> Left {
     if pins.is_empty() {
         return Left::Nothing;
     }
@@ -121,9 +121,7 @@ pub fn look(pins: &Pins, object: &Object, hooks: &[&str]) -> Left {
     let maps = maps(object);
     let odd = maps.iter().find_map(|name| differs(pins, object, name));
     let missing = || {
-        let missing = hooks
-            .iter()
-            .find(|name| Hook::found(pins, name).is_none())?;
+        let missing = events.found(pins).err()?;
         Some(format!("the program {missing} is not attached"))
     };
     match odd.or_else(missing) {

@@ -41,10 +41,12 @@ fn ours() -> Vec<Layout> {
         TreeEntry { account, active_ns, born_ns, root, slot }
         GateLimits {
             max_processes, token_ns, burst, startup_token_ns, startup_burst, startup_ns, reserve,
-            tree_processes, tree_spawns, guest_processes, mode, kind,
+            tree_processes, tree_spawns, guest_processes, newborn_max, mode, kind,
+        }
+        GateState {
+            committed, full_at, started_ns, second, breach_ns, detail_second, details, newborns,
         }
         Note { }
-        GateState { committed, full_at, started_ns, second, breach_ns, detail_second, details }
         TargetCounters {
             live, guests, tasks, trees, spawns, threads, execs, exits, parked, denied, condemned,
             condemned_now, killed, would_refuse, entered, left, peak_live, lost, sampled, table_full,

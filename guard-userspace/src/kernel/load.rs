@@ -1,10 +1,11 @@
 //! Loads the kernel side and attaches it, or takes over what an earlier agent has left.
 
 use super::btf::{Btf as Types, Damaged};
-use super::events::Events;
+use super::events::{Events, KILLS};
 use super::fmod_ret::{ModifyError, Parts};
 use super::hook::Hook;
 use super::inherit;
+use super::kfunc;
 use super::layout::{self, LayoutError};
 use super::offsets::{self, OffsetError};
 use super::pins::{PinError, Pins};
@@ -124,7 +125,7 @@ impl Kernel {
         let object = Object::parse(OBJECT).map_err(EbpfError::from)?;
         let events = Events::look()?;
         let (pins, adopted) = if keep {
-            inherit::take(&object, &events.hooks())
+            inherit::take(&object, &events)
         } else {
             inherit::clear_away();
             (None, false)
@@ -145,7 +146,10 @@ impl Kernel {
         maps: &[String],
     ) -> Result<(Self, RingBuf<MapData>), LoadError> {
         let bytes = std::fs::read(TYPES).map_err(LoadError::NoTypes)?;
-        let globals = offsets::read(&Types::parse(&bytes)?, events.described())?;
+        let own = Types::parse(&bytes)?;
+        let globals = offsets::read(&own, events.described())?;
+        let mut object = OBJECT.to_vec();
+        let kills = kfunc::name(&mut object, &own);
         let types = Btf::parse(&bytes, Endianness::default()).map_err(EbpfError::from)?;
         let level = super::log::level();
         let mut loader = EbpfLoader::new();
@@ -157,7 +161,7 @@ impl Kernel {
         for (name, pins) in maps.iter().zip(pins.iter().cycle()) {
             loader.map_pin_path(name, pins.map(name));
         }
-        let mut ebpf = loader.load(OBJECT)?;
+        let mut ebpf = loader.load(&object)?;
         super::log::follow(&mut ebpf);
         let parts = Parts::of(&ebpf, &globals, level).map_err(ModifyError::from)?;
         let (tables, ring) = Tables::take(&mut ebpf)?;
@@ -179,7 +183,8 @@ impl Kernel {
             let Self {
                 ebpf, pins, events, ..
             } = &mut kernel;
-            kernel.counting = events.attach(ebpf, pins.as_ref(), &types, &parts)?;
+            let pins = pins.as_ref();
+            kernel.counting = events.attach((ebpf, kills), pins, &types, &parts)?;
             kernel.tables.set_mark(inherit::mark())?;
         }
         kernel.types = Some((types, parts));
@@ -189,8 +194,7 @@ impl Kernel {
     /// Takes up what is pinned.
     fn find(&mut self) {
         let Some(pins) = &self.pins else { return };
-        let all = self.events.hooks().into_iter();
-        self.counting = all.filter_map(|name| Hook::found(pins, name)).collect();
+        self.counting = self.events.found(pins).unwrap_or_default();
         self.refusing = refuse::find(pins);
     }
 
@@ -204,6 +208,12 @@ impl Kernel {
     #[must_use]
     pub const fn is_kept(&self) -> bool {
         self.pins.is_some()
+    }
+
+    /// Whether condemned processes beyond `newborn_max` die at birth (`bpf_send_signal_task`).
+    #[must_use]
+    pub fn kills_at_birth(&self) -> bool {
+        self.counting.iter().any(|hook| hook.name() == KILLS)
     }
 
     /// Gives back the memory of what only attaching needs.

@@ -12,6 +12,7 @@ pub mod events;
 pub mod fmod_ret;
 pub mod hook;
 pub mod inherit;
+pub mod kfunc;
 pub mod layout;
 pub mod left;
 pub mod load;

@@ -47,6 +47,10 @@ pub struct GateStatus {
     /// What a refused spawn says: `EAGAIN` or `EPERM`; `None`: its process dies.
     #[serde(default)]
     pub errno: Option<String>,
+    /// Whether processes that cannot be refused, and would be more than `newborn_max` at a time, die
+    /// before they execute anything; else only at their exec or fork, or after a while.
+    #[serde(default)]
+    pub kills_at_birth: bool,
     /// Mounts on which execs are asked about now (`deny`, near the limits).
     #[serde(default)]
     pub marked_mounts: usize,

@@ -112,6 +112,7 @@ fn of_config(
         tree_processes: gate.tree.processes,
         tree_spawns: gate.tree.spawns,
         guest_processes: gate.guest_processes,
+        newborn_max: gate.newborn_max,
         mode: mode as u32,
         kind: kind as u32,
     }

@@ -45,6 +45,7 @@ fn generation(tally: Tally, bounds: Bounds, from: u32) {
         }
         depth += 1;
         let child = raw::fork(|| {
+            tally.executed(1);
             generation(tally, bounds, depth);
             tally.wait_all();
             0

@@ -53,6 +53,7 @@ pub fn sleepers(tally: Tally, n: u64, hold: Duration, ready: impl FnOnce(&[i32])
     for _ in 0..n {
         tally.tries();
         let sleeper = raw::fork(|| {
+            tally.executed(1);
             thread::sleep(hold);
             0
         });

@@ -41,7 +41,8 @@ pub struct Report {
     pub killed: u64,
     /// Those that ended in another way than told to: an exec refused, a code that is not 0.
     pub failed: u64,
-    /// Those that ran the program they had executed, by their own word.
+    /// Those that ran the program they had executed, by their own word; of sleepers and of a bomb, which
+    /// execute none, those that ran at all.
     pub executed: u64,
     /// The first error seen, 0 for none.
     pub first_errno: i32,

@@ -27,17 +27,17 @@ const PROMISED: Duration = Duration::from_secs(2);
 const PROGRAM: &str = "sh -c :";
 
 /// A gate that has this mode and no other.
-fn by(mode: &str, gate: &str) -> String {
+pub fn by(mode: &str, gate: &str) -> String {
     format!("{gate}\nmodes = [\"{mode}\"]\ndeny_errno = \"any\"")
 }
 
 /// What a denied exec says here.
-fn refusal() -> Result<Refusal> {
+pub fn refusal() -> Result<Refusal> {
     probe().map_err(|lack| cannot_here(&format!("no exec can be denied: {lack}")))
 }
 
 /// Where the kernel can say EPERM alone, the storm takes it for a failure.
-fn as_refused(mut report: Report) -> Result<Report> {
+pub fn as_refused(mut report: Report) -> Result<Report> {
     if refusal()? == Refusal::Eperm {
         report.refused += std::mem::take(&mut report.failed);
     }
