@@ -8,7 +8,7 @@ use guard_userspace::model::Status;
 use guard_userspace::model::status::TargetStatus;
 use serde_json::Value;
 
-use crate::agent::{Agent, Folder, output};
+use crate::agent::{Agent, Folder, output, take_away};
 use crate::check::eventually;
 use crate::witness::Counts;
 use crate::{Cgroup, Witness};
@@ -19,6 +19,9 @@ pub const SOON: Duration = Duration::from_secs(60);
 
 /// Longest that the tests of another checkout may keep us out: a machine has room for one agent.
 const TURN: Duration = Duration::from_secs(240);
+
+/// The config's name in its folder.
+const CONFIG: &str = "config.toml";
 
 /// The exit code of an agent that finds another one at work.
 const HELD: i32 = 6;
@@ -53,7 +56,7 @@ pub struct Guarded {
     pub agent: Agent,
     /// Where it answers.
     pub socket: String,
-    _folder: Folder,
+    folder: Folder,
 }
 
 impl Guarded {
@@ -138,8 +141,14 @@ impl Guarded {
             "on_agent_exit = \"release\"\n"
         };
         let config = format!("state_dir = \"{state}\"\n{release}{config}");
-        let file = folder.file("config.toml", &config)?;
-        let socket = format!("{state}/agent.sock");
+        folder.file(CONFIG, &config)?;
+        Self::begin_in(level, folder, arguments)
+    }
+
+    /// Starts one on the config in this folder.
+    fn begin_in(level: &str, folder: Folder, arguments: &[&str]) -> Result<Self> {
+        let state = folder.path().display();
+        let (file, socket) = (format!("{state}/{CONFIG}"), format!("{state}/agent.sock"));
         let all = [&["--socket", &socket, "--config", &file], arguments].concat();
         let until = Instant::now() + TURN;
         loop {
@@ -154,9 +163,27 @@ impl Guarded {
             return Ok(Self {
                 agent,
                 socket,
-                _folder: folder,
+                folder,
             });
         }
+    }
+
+    /// Ends the agent by SIGKILL, which leaves its gate at work; gives what starts another one.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn kill_and_leave(self) -> Result<Left> {
+        self.agent.kill_and_leave()?;
+        Ok(Left(Some(self.folder)))
+    }
+
+    /// Ends the agent as systemd does, which leaves its gate at work where the config says so.
+    ///
+    /// # Errors
+    /// It does not end well.
+    pub fn stop_and_leave(self) -> Result<(Left, Vec<Value>)> {
+        let said = self.agent.stop_and_leave()?;
+        Ok((Left(Some(self.folder)), said))
     }
 
     /// Waits until a target is counted and its limits are in force.
@@ -258,6 +285,44 @@ impl Guarded {
         })
         .with_context(|| format!("the guard says {:?}, the witness {:?}", last.0, last.1))?;
         Ok(last.0)
+    }
+}
+
+/// What an agent has left: its config, and its gate at work, which is taken away when this is dropped.
+#[derive(Debug)]
+pub struct Left(Option<Folder>);
+
+impl Left {
+    /// Starts another agent on the same config, with more arguments, and does not wait.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn begin(mut self, arguments: &[&str]) -> Result<Guarded> {
+        let folder = self.0.take().context("its folder")?;
+        Guarded::begin_in("info", folder, arguments)
+    }
+
+    /// Starts another agent on the same config and waits until its limits are in force.
+    ///
+    /// # Errors
+    /// The agent's.
+    pub fn start(self) -> Result<Guarded> {
+        let mut guarded = self.begin(&[])?;
+        guarded.ready(ONLY)?;
+        Ok(guarded)
+    }
+
+    /// Leaves the gate to an agent with another config.
+    pub fn forget(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Left {
+    fn drop(&mut self) {
+        if self.0.is_some() {
+            take_away();
+        }
     }
 }
 

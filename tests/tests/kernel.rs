@@ -13,6 +13,8 @@ mod ends;
 mod gate;
 #[path = "kernel/late.rs"]
 mod late;
+#[path = "kernel/life.rs"]
+mod life;
 #[path = "kernel/matrix.rs"]
 mod matrix;
 #[path = "kernel/mode.rs"]
@@ -46,6 +48,7 @@ fn main() {
         ("deciding", deciding()),
         ("refusing", refusing()),
         ("denying", denying()),
+        ("lasting", lasting()),
     ];
     let mut chosen: Vec<Trial> = groups
         .into_iter()
@@ -227,5 +230,28 @@ fn denying() -> Vec<Trial> {
         trial("a_bomb_is_bounded_at_birth", newborns::of_a_bomb),
         trial("the_condemned_do_not_stay", deny::idle_condemned),
         trial("the_condemned_may_not_spin", deny::spinning_condemned),
+    ]
+}
+
+/// The gate without its agent: in the mode that the kernel has.
+fn lasting() -> Vec<Trial> {
+    vec![
+        trial(
+            "an_agent_killed_in_a_storm_again_and_again_loses_nothing",
+            life::killed_in_a_storm,
+        ),
+        trial("a_kept_gate_is_taken_over", life::kept_and_taken_over),
+        trial("a_released_gate_lets_go", life::released),
+        trial(
+            "another_versions_gate_is_replaced",
+            life::of_another_version,
+        ),
+        trial("a_half_made_gate_is_made_anew", life::half_made),
+        trial("disarm_takes_the_gate_away", life::disarmed),
+        trial(
+            "observe_takes_an_earlier_gate_away",
+            life::observed_afterwards,
+        ),
+        trial("slots_go_by_the_targets_names", life::by_name),
     ]
 }
