@@ -105,8 +105,10 @@ fn hint(error: &ProgramError) -> &'static str {
 /// The kernel side at work.
 pub struct Kernel {
     ebpf: Ebpf,
-    /// The kernel's types, 10 MB of memory, until all is attached that needs them.
-    types: Option<(Btf, Parts)>,
+    /// The kernel's types, 10 MB of memory, while something is to be attached that needs them.
+    types: Option<Btf>,
+    /// What the programs that modify a return are put together from.
+    parts: Parts,
     /// The programs that modify a return.
     modified: Option<Attached>,
     /// Condemned processes die at birth beyond a few.
@@ -144,12 +146,13 @@ impl Kernel {
         let mut kernel = Self {
             ebpf,
             types: None,
+            parts,
             modified: None,
             kills_at_birth: named,
             tables,
         };
         kernel.attach(&types)?;
-        kernel.types = Some((types, parts));
+        kernel.types = Some(types);
         Ok((kernel, ring))
     }
 
@@ -178,14 +181,24 @@ impl Kernel {
         with::<RawTracePoint>(&mut self.ebpf, "control", RawTracePoint::load)
     }
 
-    /// Puts the gate before the fork in place; once, before [`Self::forget_types`]. That this
+    /// The kernel's types, read again where they were forgotten.
+    fn types(types: &mut Option<Btf>) -> Result<&Btf, LoadError> {
+        if types.is_none() {
+            let bytes = std::fs::read(TYPES).map_err(LoadError::NoTypes)?;
+            let read = Btf::parse(&bytes, Endianness::default()).map_err(EbpfError::from)?;
+            *types = Some(read);
+        }
+        types.as_ref().ok_or(LoadError::Forgotten)
+    }
+
+    /// Puts the gate before the fork in place. That this
     /// succeeds proves nothing: without `bpf` in the kernel's `lsm=` list it is never asked (6.12).
     ///
     /// # Errors
     /// The kernel takes no LSM program; what was attached is detached again.
     pub fn attach_lsm(&mut self) -> Result<(), LoadError> {
         let Self { ebpf, types, .. } = self;
-        let (types, _) = types.as_ref().ok_or(LoadError::Forgotten)?;
+        let types = Self::types(types)?;
         let attached = LSM.into_iter().try_for_each(|name| {
             with::<Lsm>(ebpf, name, |program| {
                 program.load(name, types)?;
@@ -198,8 +211,7 @@ impl Kernel {
         attached
     }
 
-    /// Puts it in place by programs that modify the return of what makes a task; once, before
-    /// [`Self::forget_types`].
+    /// Puts it in place by programs that modify the return of what makes a task.
     ///
     /// # Errors
     /// The kernel does not let it be modified; nothing is attached then.
@@ -207,10 +219,11 @@ impl Kernel {
         let Self {
             ebpf,
             types,
+            parts,
             modified,
             ..
         } = self;
-        let (types, parts) = types.as_ref().ok_or(LoadError::Forgotten)?;
+        let types = Self::types(types)?;
         let (name, function) = AFTER;
         // Where this is refused the other would be too, and takes longer to say so.
         with::<FEntry>(ebpf, name, |program| {
