@@ -191,8 +191,8 @@ impl Kernel {
         types.as_ref().ok_or(LoadError::Forgotten)
     }
 
-    /// Puts the gate before the fork in place. That this
-    /// succeeds proves nothing: without `bpf` in the kernel's `lsm=` list it is never asked (6.12).
+    /// Puts the gate before the fork in place. That this succeeds proves nothing: without `bpf` in the
+    /// kernel's `lsm=` list it is never asked (6.12).
     ///
     /// # Errors
     /// The kernel takes no LSM program; what was attached is detached again.
@@ -276,6 +276,8 @@ impl Kernel {
     pub(super) fn programs(&self) -> impl Iterator<Item = (&str, BorrowedFd<'_>)> {
         let loaded = self.ebpf.programs().filter_map(|(name, program)| {
             let fd = program.fd().ok()?;
+            // One or the other of the two, for whoever draws it.
+            let name = if name == KILLS.1 { KILLS.0 } else { name };
             Some((name, fd.as_fd()))
         });
         let modified = self.modified.iter().flat_map(Attached::programs);
