@@ -31,6 +31,8 @@ mod records;
 mod reserve;
 #[path = "kernel/scene.rs"]
 mod scene;
+#[path = "kernel/silence.rs"]
+mod silence;
 #[path = "kernel/trees.rs"]
 mod trees;
 #[path = "kernel/ways.rs"]
@@ -199,6 +201,7 @@ fn refusing() -> Vec<Trial> {
         ),
         trial("forks_that_fail_give_back", ends::of_failed_forks),
         trial("a_killed_cgroup_leaves_nothing", ends::of_a_killed_cgroup),
+        trial("a_gate_that_falls_silent_is_replaced", silence::is_noticed),
         trial("a_killed_agent_lets_go", ends::of_the_agent),
     ]
 }

@@ -7,6 +7,7 @@ mod deny;
 mod disarm;
 mod heritage;
 mod operator;
+mod storms;
 mod survey;
 
 use super::clock;
@@ -29,6 +30,7 @@ use operator::{Desk, Ended};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
 use std::path::PathBuf;
+use storms::Storms;
 use tokio::sync::mpsc::UnboundedReceiver;
 
 /// The agent's state.
@@ -47,6 +49,8 @@ pub struct Guard {
     pub gate: Gate,
     /// What could not be observed, by place, beside the targets' own.
     pub lost: BTreeMap<&'static str, u64>,
+    /// The first refusal of each target's storms.
+    pub storms: Storms,
     /// Targets to be surveyed: not all that happened to them was seen.
     unseen: BTreeSet<TargetId>,
     /// How trees that operators wanted ended have ended; to be given to [`Self::ended`].
@@ -129,6 +133,7 @@ impl Guard {
             v2_mount,
             gate,
             lost: BTreeMap::new(),
+            storms: Storms::default(),
             unseen: BTreeSet::new(),
             ends,
             desk,
@@ -194,6 +199,7 @@ impl Guard {
             }
             if let Some(place) = self.places.get(fact.target) {
                 log::publish(fact, &place.config.name);
+                self.storms.hear(fact, &place.config.name);
             }
         }
     }

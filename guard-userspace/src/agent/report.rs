@@ -109,6 +109,8 @@ impl Guard {
             asked: covering.near.contains(&id.0),
             host_asked: covering.on_host.contains(&id.0),
             limits: state.in_force().map(limits),
+            storm: self.storms.last(id, state.storm_since(now).is_some()),
+            storms: self.storms.by_limit(id),
             failed_action: failed(state),
             retired: state.ends().retired(),
             killed_by_operator: state.ends().killed(),

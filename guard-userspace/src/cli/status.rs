@@ -193,6 +193,14 @@ fn notes(target: &TargetStatus) -> Vec<String> {
     if target.level != "normal" {
         notes.push(format!("{}: {}", target.level, target.level_why));
     }
+    if let Some(storm) = &target.storm {
+        let when = if storm.running {
+            "spawns are being refused"
+        } else {
+            "spawns were refused last time"
+        };
+        notes.push(format!("{when}; the first: {}", storm.words));
+    }
     if target.host_asked {
         notes.push(
             "near its limits each exec of the whole host is asked about, since it shares the host's \

@@ -1,5 +1,8 @@
 //! The ladder of modes: `lsm`, `fmod_ret`, `deny`, `kill`. The best rung that the canary proves is in
-//! force.
+//! force. One that held and fell silent (its programs were detached, `kernel.ftrace_enabled` is 0) is
+//! tried again in later turns of the canary, beside the one in force, and taken when it holds.
+
+mod fallen;
 
 use super::canary::Seen;
 use super::deny::Refusal;
@@ -8,6 +11,7 @@ use super::{Kernel, LoadError};
 use crate::config::DenyErrno;
 use crate::model::input::SpawnErrno;
 use aya::programs::ProgramError;
+use fallen::Fallen;
 use guard_common::GateMode;
 use rustix::io::Errno;
 
@@ -34,8 +38,18 @@ pub struct Ladder {
     refusal: Option<Refusal>,
     /// The canary's last word proved the rung.
     proved: bool,
+    /// The canary has proved the rung once.
+    held: bool,
     /// Of each rung above: why not.
-    why_not: Vec<String>,
+    why_not: Vec<(GateMode, String)>,
+    /// Those of them that held before.
+    fallen: Fallen,
+    /// A rung above that is tried now.
+    trying: Option<GateMode>,
+    /// One was, just now, and did not hold.
+    has_tried: bool,
+    /// The rung that was in force until now.
+    left: Option<GateMode>,
 }
 
 /// What the canary's word means.
@@ -52,6 +66,8 @@ pub enum Proof {
     Again,
     /// The rung does not hold: the next one is to be tried at once.
     Next,
+    /// A better rung that fell before was tried, and does not hold yet: the one in force has its turn.
+    NotYet,
 }
 
 impl Ladder {
@@ -63,9 +79,7 @@ impl Ladder {
             Some(GateMode::Lsm) if wanted.lsm => return ladder,
             Some(GateMode::FmodRet) if wanted.fmod_ret => {
                 let why = "an earlier agent found so".to_owned();
-                ladder
-                    .why_not
-                    .push(format!("not {}: {why}", GateMode::Lsm.name()));
+                ladder.why_not.push((GateMode::Lsm, why));
                 ladder.rung = GateMode::FmodRet;
                 return ladder;
             }
@@ -75,10 +89,8 @@ impl Ladder {
             }
             None => {}
         }
-        if !wanted.lsm {
-            ladder.down(UNWANTED, Some(kernel));
-        } else if let Err(error) = kernel.attach_lsm() {
-            ladder.down(&refusal(&error), Some(kernel));
+        if let Err(why) = ladder.take(GateMode::Lsm, Some(kernel)) {
+            ladder.down(&why, Some(kernel));
         }
         ladder
     }
@@ -100,7 +112,12 @@ impl Ladder {
             wanted,
             refusal: None,
             proved: false,
+            held: false,
             why_not: Vec::new(),
+            fallen: Fallen::none(),
+            trying: None,
+            has_tried: false,
+            left: None,
         }
     }
 
@@ -110,16 +127,23 @@ impl Ladder {
         self.rung
     }
 
-    /// What a denied exec says, where the rung is `deny`.
+    /// The rung that the canary is to try.
+    #[must_use]
+    pub fn tried(&self) -> GateMode {
+        self.trying.unwrap_or(self.rung)
+    }
+
+    /// What a denied exec says, where the rung is `deny`, or that is tried.
     #[must_use]
     pub fn denies_with(&self) -> Option<Refusal> {
-        self.refusal.filter(|_| self.rung == GateMode::Deny)
+        let denies = self.rung == GateMode::Deny || self.trying == Some(GateMode::Deny);
+        self.refusal.filter(|_| denies)
     }
 
     /// What a refused spawn says; `None`: its process dies.
     #[must_use]
     pub fn errno(&self) -> Option<SpawnErrno> {
-        match self.rung {
+        match self.tried() {
             GateMode::Lsm | GateMode::FmodRet => Some(SpawnErrno::Eagain),
             GateMode::Deny => self.denies_with().map(|refusal| match refusal {
                 Refusal::Eagain => SpawnErrno::Eagain,
@@ -133,59 +157,127 @@ impl Ladder {
     /// can be attached to it.
     pub fn down(&mut self, why: &str, mut kernel: Option<&mut Kernel>) {
         let mut why = why.to_owned();
+        if std::mem::take(&mut self.held) {
+            self.fallen.add(self.rung);
+        }
         loop {
-            self.why_not
-                .push(format!("not {}: {why}", self.rung.name()));
+            self.why_not.push((self.rung, why));
             self.rung = match self.rung {
                 GateMode::Lsm => GateMode::FmodRet,
                 GateMode::FmodRet => GateMode::Deny,
                 GateMode::Deny | GateMode::Kill | GateMode::Observe => GateMode::Kill,
             };
-            match self.take(kernel.as_deref_mut()) {
+            match self.take(self.rung, kernel.as_deref_mut()) {
                 Ok(()) => return,
                 Err(lack) => why = lack,
             }
         }
     }
 
-    /// Takes what the rung needs.
-    fn take(&mut self, kernel: Option<&mut Kernel>) -> Result<(), String> {
-        match self.rung {
-            GateMode::FmodRet if self.wanted.fmod_ret => {
-                match kernel.map(Kernel::attach_fmod_ret) {
-                    Some(Err(error)) => Err(refusal(&error)),
-                    Some(Ok(())) => Ok(()),
-                    None => Err("it is attached at the start alone".to_owned()),
-                }
-            }
-            GateMode::FmodRet => Err(UNWANTED.to_owned()),
+    /// Takes what a rung needs.
+    fn take(&mut self, rung: GateMode, kernel: Option<&mut Kernel>) -> Result<(), String> {
+        let attach = match rung {
+            GateMode::Lsm if self.wanted.lsm => Kernel::attach_lsm,
+            GateMode::FmodRet if self.wanted.fmod_ret => Kernel::attach_fmod_ret,
+            GateMode::Lsm | GateMode::FmodRet => return Err(UNWANTED.to_owned()),
             GateMode::Deny => {
                 self.refusal = Some(can_deny(self.wanted.deny)?);
-                Ok(())
+                return Ok(());
             }
-            GateMode::Lsm | GateMode::Kill | GateMode::Observe => Ok(()),
+            GateMode::Kill | GateMode::Observe => return Ok(()),
+        };
+        let kernel = kernel.ok_or("there is no kernel side")?;
+        attach(kernel).map_err(|error| refusal(&error))
+    }
+
+    /// A turn of the canary: has it try a better rung that fell before, where it is time for that and the
+    /// kernel takes it; else the one in force. `stand` is what `deny` needs beside.
+    pub fn turn(
+        &mut self,
+        kernel: &mut Kernel,
+        stand: impl FnOnce(Option<Refusal>) -> Result<(), String>,
+    ) -> GateMode {
+        // After a try the rung in force has a turn of its own, or two of them would never let it.
+        if std::mem::take(&mut self.has_tried) {
+            return self.rung;
+        }
+        let Some(rung) = self.fallen.due() else {
+            return self.rung;
+        };
+        let mut taken = self.take(rung, Some(kernel));
+        if taken.is_ok() && rung == GateMode::Deny {
+            taken = stand(self.refusal);
+        }
+        match taken {
+            Ok(()) => self.trying = Some(rung),
+            Err(why) => {
+                tracing::debug!(why, "{} cannot be tried again yet", rung.name());
+                self.fallen.fell_again(rung);
+            }
+        }
+        self.tried()
+    }
+
+    /// The canary could not begin: what was to be tried is left again.
+    pub fn give_up_trying(&mut self, kernel: &mut Kernel) {
+        if let Some(rung) = self.trying.take() {
+            leave(rung, kernel);
+            self.fallen.fell_again(rung);
         }
     }
 
-    /// Takes the canary's word; goes down a rung where that one does not hold.
+    /// Takes the canary's word. Goes down a rung where that one does not hold, and up where a better one
+    /// holds again.
     pub fn heard(&mut self, seen: &Seen, kernel: &mut Kernel) -> Proof {
+        if let Some(rung) = self.trying {
+            let Proof::Stays { proved: true, .. } = self.judge(seen) else {
+                self.give_up_trying(kernel);
+                self.has_tried = true;
+                return Proof::NotYet;
+            };
+            self.up(rung);
+        }
         let proof = self.weigh(seen);
         if proof == Proof::Next {
-            let mut why = format!("the canary {}", in_words(seen));
-            match self.rung {
-                GateMode::Lsm => {
-                    kernel.detach_lsm();
-                    why = format!(
-                        "its programs load and attach, but {why}: is bpf in the kernel's lsm= list \
-                         (/sys/kernel/security/lsm)?"
-                    );
-                }
-                GateMode::FmodRet => kernel.detach_fmod_ret(),
-                GateMode::Deny | GateMode::Kill | GateMode::Observe => {}
-            }
-            self.down(&why, Some(kernel));
+            leave(self.rung, kernel);
+            self.down(&self.silence(seen), Some(kernel));
         }
         proof
+    }
+
+    /// A better rung holds again.
+    fn up(&mut self, rung: GateMode) {
+        let at = self
+            .why_not
+            .iter()
+            .position(|(why_not, _)| *why_not == rung);
+        self.why_not.truncate(at.unwrap_or(0));
+        self.fallen.rose(rung);
+        self.trying = None;
+        self.left = Some(std::mem::replace(&mut self.rung, rung));
+    }
+
+    /// All targets are held by the rung: takes away what the one before needed. Gives that one.
+    pub fn settle(&mut self, kernel: &mut Kernel) -> Option<GateMode> {
+        let left = self.left.take()?;
+        leave(left, kernel);
+        Some(left)
+    }
+
+    /// Why the rung does not hold, in words.
+    fn silence(&self, seen: &Seen) -> String {
+        let seen = format!("the canary {}", in_words(seen));
+        match self.rung {
+            GateMode::Lsm | GateMode::FmodRet if self.held => format!(
+                "it held until now, but {seen}: were its programs detached, or is kernel.ftrace_enabled \
+                 0? It is tried again"
+            ),
+            GateMode::Lsm => format!(
+                "its programs load and attach, but {seen}: is bpf in the kernel's lsm= list \
+                 (/sys/kernel/security/lsm)?"
+            ),
+            _ => seen,
+        }
     }
 
     /// What held before has a second chance: in `deny` a canary that spawns while another guardian is
@@ -193,9 +285,12 @@ impl Ladder {
     fn weigh(&mut self, seen: &Seen) -> Proof {
         let proof = self.judge(seen);
         match proof {
-            Proof::Stays { proved, .. } => self.proved = proved,
+            Proof::Stays { proved, .. } => {
+                self.proved = proved;
+                self.held |= proved;
+            }
             Proof::Next if std::mem::take(&mut self.proved) => return Proof::Again,
-            Proof::Again | Proof::Next => {}
+            Proof::Again | Proof::Next | Proof::NotYet => {}
         }
         proof
     }
@@ -206,13 +301,15 @@ impl Ladder {
         let beside = if self.why_not.is_empty() {
             String::new()
         } else {
-            format!(" ({})", self.why_not.join("; "))
+            let all = self.why_not.iter();
+            let all = all.map(|(rung, why)| format!("not {}: {why}", rung.name()));
+            format!(" ({})", all.collect::<Vec<_>>().join("; "))
         };
         let stays = |proved, why: &str| Proof::Stays {
             proved,
             why: format!("{why}{beside}"),
         };
-        match (self.rung, self.errno(), seen) {
+        match (self.tried(), self.errno(), seen) {
             (GateMode::Lsm | GateMode::FmodRet, _, Seen::Refused(EAGAIN)) => {
                 stays(true, "the canary's fork failed with EAGAIN")
             }
@@ -230,6 +327,15 @@ impl Ladder {
             (GateMode::Lsm | GateMode::FmodRet | GateMode::Deny, _, _) => Proof::Next,
             (_, _, other) => stays(false, &format!("the canary {}", in_words(other))),
         }
+    }
+}
+
+/// Takes away what a rung needs; what `deny` needs is not the kernel side's.
+fn leave(rung: GateMode, kernel: &mut Kernel) {
+    match rung {
+        GateMode::Lsm => kernel.detach_lsm(),
+        GateMode::FmodRet => kernel.detach_fmod_ret(),
+        GateMode::Deny | GateMode::Kill | GateMode::Observe => {}
     }
 }
 
@@ -271,88 +377,4 @@ fn in_words(seen: &Seen) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const EAGAIN: i32 = 11;
-    const EPERM: i32 = 1;
-
-    fn ladder(rung: GateMode, refusal: Option<Refusal>) -> Ladder {
-        let wanted = Wanted {
-            lsm: true,
-            fmod_ret: false,
-            deny: None,
-        };
-        Ladder {
-            refusal,
-            ..Ladder::at(rung, wanted)
-        }
-    }
-
-    #[test]
-    fn only_a_spawn_that_failed_as_the_rung_says_proves_it() {
-        let lsm = ladder(GateMode::Lsm, None);
-        let again = ladder(GateMode::Deny, Some(Refusal::Eagain));
-        let perm = ladder(GateMode::Deny, Some(Refusal::Eperm));
-        let modified = ladder(GateMode::FmodRet, None);
-        let kill = ladder(GateMode::Kill, Some(Refusal::Eperm));
-        let proved = |ladder: &Ladder, seen| match ladder.judge(&seen) {
-            Proof::Stays { proved, .. } => Some(proved),
-            Proof::Again | Proof::Next => None,
-        };
-        let untried = || Seen::Untried("no cgroup".to_owned());
-        for (ladder, seen, expected) in [
-            (&lsm, Seen::Refused(EAGAIN), Some(true)),
-            (&lsm, Seen::Refused(EPERM), None),
-            (&lsm, Seen::Killed, None),
-            (&lsm, Seen::Ran, None),
-            (&lsm, untried(), Some(false)),
-            (&modified, Seen::Refused(EAGAIN), Some(true)),
-            (&modified, Seen::Ran, None),
-            (&again, Seen::Refused(EAGAIN), Some(true)),
-            (&again, Seen::Refused(EPERM), None),
-            (&again, Seen::Killed, None),
-            (&again, untried(), Some(false)),
-            (&perm, Seen::Refused(EPERM), Some(true)),
-            (&perm, Seen::Refused(EAGAIN), None),
-            (&kill, Seen::Killed, Some(true)),
-            (&kill, Seen::Refused(EAGAIN), Some(false)),
-            (&kill, Seen::Ran, Some(false)),
-            (&kill, untried(), Some(false)),
-        ] {
-            assert_eq!(
-                proved(ladder, seen.clone()),
-                expected,
-                "{ladder:?} {seen:?}"
-            );
-        }
-    }
-
-    #[test]
-    fn what_held_before_is_tried_once_more() {
-        let mut deny = ladder(GateMode::Deny, Some(Refusal::Eagain));
-        for (seen, expected) in [
-            (Seen::Killed, Proof::Next),
-            (Seen::Refused(EAGAIN), deny.judge(&Seen::Refused(EAGAIN))),
-            (Seen::Killed, Proof::Again),
-            (Seen::Refused(EAGAIN), deny.judge(&Seen::Refused(EAGAIN))),
-            (Seen::Killed, Proof::Again),
-            (Seen::Killed, Proof::Next),
-        ] {
-            assert_eq!(deny.weigh(&seen), expected, "{seen:?}");
-        }
-    }
-
-    #[test]
-    fn it_says_why_there_is_no_better_rung() {
-        let mut kill = ladder(GateMode::Lsm, None);
-        kill.down("the kernel said no", None);
-        assert_eq!((kill.rung(), kill.errno()), (GateMode::Kill, None));
-        let Proof::Stays { why, .. } = kill.judge(&Seen::Killed) else {
-            panic!("it stays");
-        };
-        let said = "(not lsm: the kernel said no; not fmod_ret: no target has it in its modes; not \
-                    deny: no target has it in its modes)";
-        assert!(why.ends_with(said), "{why}");
-    }
-}
+mod tests;

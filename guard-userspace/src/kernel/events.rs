@@ -26,7 +26,7 @@ const CLASSIC: [(&str, &str); 4] = [
 
 /// The event of new processes, and the program that is attached to it instead of the one of its name where
 /// the kernel can kill one at birth.
-const FORK: &str = "sched_process_fork";
+pub(super) const FORK: &str = "sched_process_fork";
 pub(super) const KILLS: &str = "sched_process_fork_kills";
 
 /// The same, each with its program; but for execs, whose program reads the process's own memory.

@@ -1,7 +1,7 @@
 //! Loads the kernel side and attaches it, or takes over what an earlier agent has left.
 
 use super::btf::{Btf as Types, Damaged};
-use super::events::{Events, KILLS};
+use super::events::{Events, FORK, KILLS};
 use super::fmod_ret::{ModifyError, Parts};
 use super::hook::Hook;
 use super::inherit;
@@ -95,12 +95,16 @@ fn hint(error: &ProgramError) -> &'static str {
 /// The kernel side at work.
 pub struct Kernel {
     pub(super) ebpf: Ebpf,
-    /// The kernel's types, 10 MB of memory, until all is attached that needs them.
-    pub(super) types: Option<(Btf, Parts)>,
+    /// The kernel's types, 10 MB of memory, while something is to be attached that needs them.
+    pub(super) types: Option<Btf>,
+    /// What the programs that aya does not load are put together from.
+    pub(super) parts: Parts,
     /// What counts.
     counting: Vec<Hook>,
-    /// What refuses before the fork.
-    pub(super) refusing: Vec<Hook>,
+    /// What refuses before the fork, by LSM.
+    pub(super) lsm: Vec<Hook>,
+    /// The same, by programs that modify a return.
+    pub(super) modifying: Vec<Hook>,
     /// Where all of it is kept for a later agent; `None`: it ends with this one.
     pub(super) pins: Option<Pins>,
     /// What another version has left, until this one refuses.
@@ -168,8 +172,10 @@ impl Kernel {
         let mut kernel = Self {
             ebpf,
             types: None,
+            parts,
             counting: Vec::new(),
-            refusing: Vec::new(),
+            lsm: Vec::new(),
+            modifying: Vec::new(),
             pins,
             earlier: Pins::earlier(),
             adopted,
@@ -181,13 +187,17 @@ impl Kernel {
             kernel.find();
         } else {
             let Self {
-                ebpf, pins, events, ..
+                ebpf,
+                parts,
+                pins,
+                events,
+                ..
             } = &mut kernel;
             let pins = pins.as_ref();
-            kernel.counting = events.attach((ebpf, kills), pins, &types, &parts)?;
+            kernel.counting = events.attach((ebpf, kills), pins, &types, parts)?;
             kernel.tables.set_mark(inherit::mark())?;
         }
-        kernel.types = Some((types, parts));
+        kernel.types = Some(types);
         Ok((kernel, ring))
     }
 
@@ -195,7 +205,17 @@ impl Kernel {
     fn find(&mut self) {
         let Some(pins) = &self.pins else { return };
         self.counting = self.events.found(pins).unwrap_or_default();
-        self.refusing = refuse::find(pins);
+        (self.lsm, self.modifying) = refuse::find(pins);
+    }
+
+    /// The kernel's types, read again where they were forgotten.
+    pub(super) fn types(types: &mut Option<Btf>) -> Result<&Btf, LoadError> {
+        if types.is_none() {
+            let bytes = std::fs::read(TYPES).map_err(LoadError::NoTypes)?;
+            let read = Btf::parse(&bytes, Endianness::default()).map_err(EbpfError::from)?;
+            *types = Some(read);
+        }
+        types.as_ref().ok_or(LoadError::Forgotten)
     }
 
     /// It was at work when this agent came, which has taken it over.
@@ -253,14 +273,21 @@ impl Kernel {
 
     /// The programs that are loaded, each with its name.
     pub(super) fn programs(&self) -> impl Iterator<Item = (&str, BorrowedFd<'_>)> {
-        let hooks = self.counting.iter().chain(&self.refusing);
+        let hooks = self.counting.iter().chain(&self.lsm);
+        let hooks = hooks.chain(&self.modifying).map(|hook| {
+            // One or the other of the two, for whoever draws it.
+            let name = if hook.name() == KILLS {
+                FORK
+            } else {
+                hook.name()
+            };
+            (name, hook.program())
+        });
         let control = self.control_program().and_then(|control| {
             let fd = control.fd().ok()?;
             Some(("control", fd.as_fd()))
         });
-        control
-            .into_iter()
-            .chain(hooks.map(|hook| (hook.name(), hook.program())))
+        control.into_iter().chain(hooks)
     }
 
     /// The program that the agent runs itself.

@@ -20,37 +20,45 @@ const COPY: [&str; COPIES] = [
     "modify_task_alloc_2",
 ];
 
-/// A gate that an earlier agent left. One that is not all there is taken away: it is attached anew.
+/// The gates that an earlier agent left, by LSM and by what modifies a return. One that is not all there
+/// is taken away: it is attached anew.
 #[must_use]
-pub(super) fn find(pins: &Pins) -> Vec<Hook> {
-    let modifying: Vec<&str> = [AFTER.0].into_iter().chain(COPY).collect();
-    for names in [&LSM[..], &modifying] {
+pub(super) fn find(pins: &Pins) -> (Vec<Hook>, Vec<Hook>) {
+    let whole = |names: &[&str]| -> Vec<Hook> {
         let found = names.iter().filter_map(|name| Hook::found(pins, name));
         let found: Vec<Hook> = found.collect();
         if found.len() == names.len() {
             return found;
         }
-        for hook in found {
-            hook.detach(Some(pins));
-        }
+        detach(found, Some(pins));
+        Vec::new()
+    };
+    let modifying: Vec<&str> = [AFTER.0].into_iter().chain(COPY).collect();
+    (whole(&LSM), whole(&modifying))
+}
+
+/// The other way round than attached: what takes goes first.
+fn detach(hooks: Vec<Hook>, pins: Option<&Pins>) {
+    for hook in hooks.into_iter().rev() {
+        hook.detach(pins);
     }
-    Vec::new()
 }
 
 impl Kernel {
     /// How it refuses a fork, where something is attached that does.
     #[must_use]
-    pub fn refuses_by(&self) -> Option<GateMode> {
-        let is = |name: &str| self.refusing.iter().any(|hook| hook.name() == name);
-        if is(LSM[1]) {
+    pub const fn refuses_by(&self) -> Option<GateMode> {
+        if !self.lsm.is_empty() {
             Some(GateMode::Lsm)
+        } else if !self.modifying.is_empty() {
+            Some(GateMode::FmodRet)
         } else {
-            is(AFTER.0).then_some(GateMode::FmodRet)
+            None
         }
     }
 
-    /// Puts the gate before the fork in place; once, before [`Self::forget_types`]. That this
-    /// succeeds proves nothing: without `bpf` in the kernel's `lsm=` list it is never asked (6.12).
+    /// Puts the gate before the fork in place. That this succeeds proves nothing: without `bpf` in the
+    /// kernel's `lsm=` list it is never asked (6.12).
     ///
     /// # Errors
     /// The kernel takes no LSM program; what was attached is detached again.
@@ -63,21 +71,21 @@ impl Kernel {
     }
 
     fn try_lsm(&mut self) -> Result<(), LoadError> {
+        let types = Self::types(&mut self.types)?;
         for name in LSM {
-            let (types, _) = self.types.as_ref().ok_or(LoadError::Forgotten)?;
             let hook = hook::<Lsm>(&mut self.ebpf, self.pins.as_ref(), name, |program| {
                 program.load(name, types)?;
                 let link = program.attach()?;
                 Ok(program.take_link(link)?.into())
             })?;
-            self.refusing.push(hook);
+            self.lsm.push(hook);
         }
         Ok(())
     }
 
     /// Takes it away.
     pub fn detach_lsm(&mut self) {
-        self.detach();
+        detach(std::mem::take(&mut self.lsm), self.pins.as_ref());
         for name in LSM {
             // One that never loaded is no news.
             if let Err(error) = with::<Lsm, _>(&mut self.ebpf, name, Lsm::unload) {
@@ -86,8 +94,7 @@ impl Kernel {
         }
     }
 
-    /// Puts it in place by programs that modify the return of what makes a task; once, before
-    /// [`Self::forget_types`].
+    /// Puts it in place by programs that modify the return of what makes a task.
     ///
     /// # Errors
     /// The kernel does not let it be modified; nothing is attached then.
@@ -100,7 +107,7 @@ impl Kernel {
     }
 
     fn try_fmod_ret(&mut self) -> Result<(), LoadError> {
-        let (types, parts) = self.types.as_ref().ok_or(LoadError::Forgotten)?;
+        let types = Self::types(&mut self.types)?;
         let (name, function) = AFTER;
         // Where this is refused the other would be too, and takes longer to say so.
         let after = hook::<FEntry>(&mut self.ebpf, self.pins.as_ref(), name, |program| {
@@ -108,26 +115,19 @@ impl Kernel {
             let link = program.attach()?;
             Ok(program.take_link(link)?.into())
         })?;
-        self.refusing.push(after);
-        for ((program, link), name) in parts.attach(types)?.into_iter().zip(COPY) {
+        self.modifying.push(after);
+        for ((program, link), name) in self.parts.attach(types)?.into_iter().zip(COPY) {
             let hook = Hook::of_raw(self.pins.as_ref(), name, program, link)?;
-            self.refusing.push(hook);
+            self.modifying.push(hook);
         }
         Ok(())
     }
 
     /// Takes them away.
     pub fn detach_fmod_ret(&mut self) {
-        self.detach();
+        detach(std::mem::take(&mut self.modifying), self.pins.as_ref());
         if let Err(error) = with::<FEntry, _>(&mut self.ebpf, AFTER.0, FEntry::unload) {
             tracing::debug!(%error, "unloading");
-        }
-    }
-
-    /// The other way round than attached: what takes goes first.
-    fn detach(&mut self) {
-        while let Some(hook) = self.refusing.pop() {
-            hook.detach(self.pins.as_ref());
         }
     }
 }

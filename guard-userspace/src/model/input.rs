@@ -166,6 +166,9 @@ pub enum Limit {
 }
 
 impl Limit {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Processes, Self::Rate, Self::Table, Self::Guests];
+
     /// The limit's name in log and status.
     #[must_use]
     pub const fn name(self) -> &'static str {

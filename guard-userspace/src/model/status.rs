@@ -129,6 +129,12 @@ pub struct TargetStatus {
     pub host_asked: bool,
     /// The limits in force; `None` until they are.
     pub limits: Option<LimitsStatus>,
+    /// The first refusal of the storm that runs, or of the last one; `None`: nothing was refused yet.
+    #[serde(default)]
+    pub storm: Option<StormStatus>,
+    /// Storms that began, by the limit that their first spawn met.
+    #[serde(default)]
+    pub storms: BTreeMap<String, u64>,
     /// The last action that was not done, in words.
     pub failed_action: Option<String>,
     /// Trees that were ended by end of file on their stdin.
@@ -143,6 +149,25 @@ pub struct TargetStatus {
     pub memory_limit_bytes: Option<u64>,
     /// What could not be observed of it, by place.
     pub lost_events: BTreeMap<String, u64>,
+}
+
+/// The first refusal of a storm, which is a stretch of refusals without a gap of 5 s.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StormStatus {
+    /// Whether it goes on.
+    pub running: bool,
+    /// When it began, milliseconds since 1970 (UTC).
+    pub began_ms: i64,
+    /// The limit that was met.
+    pub limit: String,
+    /// What became of the spawn: `denied`, `condemned` or `observed`.
+    pub verdict: String,
+    /// Who spawned.
+    pub pid: u32,
+    /// Its name.
+    pub comm: String,
+    /// All that in words, and what to do.
+    pub words: String,
 }
 
 /// A process whose children are trees.

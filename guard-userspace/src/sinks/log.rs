@@ -244,8 +244,9 @@ fn breach(event: &str, target: &str, kind: &FactKind) {
     }
 }
 
-/// Who was refused, by whom, at which limit, and what to do.
-fn refusal(target: &str, breach: &FactKind) -> String {
+/// Who was refused, by whom, at which limit, and what to do; empty of what is no breach.
+#[must_use]
+pub fn refusal(target: &str, breach: &FactKind) -> String {
     let FactKind::Breach {
         limit,
         verdict,
@@ -291,7 +292,7 @@ fn refusal(target: &str, breach: &FactKind) -> String {
         ),
     };
     let fate = match verdict {
-        BreachVerdict::Denied => "its fork failed with EAGAIN (mode lsm)",
+        BreachVerdict::Denied => "its fork failed with EAGAIN (mode lsm or fmod_ret)",
         BreachVerdict::Condemned => {
             "the new process executes nothing: its exec fails (mode deny), or it dies at its first \
              exec or fork (mode kill)"

@@ -251,6 +251,15 @@ impl<'s> Exposition<'s, '_> {
             }
             Ok(())
         })?;
+        let help = "Storms of refused spawns that began, by the limit that was met first";
+        self.family("storms", help, MetricType::Counter, |status, to| {
+            for target in &status.targets {
+                for (limit, storms) in &target.storms {
+                    count(to, &[("target", &target.name), ("limit", limit)], *storms)?;
+                }
+            }
+            Ok(())
+        })?;
         let help = "Events that could not be observed; totals stay exact";
         self.family("lost_events", help, MetricType::Counter, |status, to| {
             for target in &status.targets {

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use guard_common::GateMode;
 use guard_tests::check::{eventually, same};
 use guard_tests::guarded::{ONLY, SOON, cap};
@@ -144,6 +144,16 @@ pub fn rate() -> Result<()> {
     let verdict = if refuses()? { "denied" } else { "condemned" };
     let breach = [("limit", "spawn_rate"), ("verdict", verdict)];
     scene.guarded.hears(ONLY, "breach", &breach)?;
+    let said = scene.guarded.only()?;
+    let storm = said.storm.context("the status knows no storm")?;
+    same("who", (storm.comm.as_str(), storm.pid > 0), ("storm", true))?;
+    same(
+        "at",
+        (storm.limit.as_str(), storm.verdict.as_str()),
+        breach.map(|(_, is)| is).into(),
+    )?;
+    ensure!(storm.words.contains("What to do"), "{storm:?}");
+    same("storms", said.storms.get("spawn_rate"), Some(&1))?;
     // It refills while nobody asks, and a refusal costs nothing.
     eventually("a spawn passes again", SOON, || {
         Ok(scene.storm(&["execs", "1", "--hold", "0"])?.executed == 1)

@@ -36,16 +36,24 @@ impl Guard {
     pub fn turn(&mut self, turn: Turn, proving: &mut Proving) {
         let proof = match turn {
             Turn::Due => {
-                match Canary::begin(&mut self.kernel, self.ladder.rung(), &self.v2_mount) {
+                let stand = |refusal| self.rounds.deny(refusal);
+                let mode = self.ladder.turn(&mut self.kernel, stand);
+                match Canary::begin(&mut self.kernel, mode, &self.v2_mount) {
                     Ok(canary) => return proving.out(canary, self.canary_asks()),
-                    Err(error) => self.untried(&error.to_string()),
+                    Err(error) => {
+                        self.ladder.give_up_trying(&mut self.kernel);
+                        self.untried(&error.to_string())
+                    }
                 }
             }
             Turn::Heard(stage, seen) => {
                 stage.end(&mut self.kernel);
                 self.ladder.heard(&seen, &mut self.kernel)
             }
-            Turn::Lost => self.untried("its thread ended"),
+            Turn::Lost => {
+                self.ladder.give_up_trying(&mut self.kernel);
+                self.untried("its thread ended")
+            }
         };
         match proof {
             Proof::Again => {
@@ -56,6 +64,12 @@ impl Guard {
                 self.take_up_deny();
                 proving.again();
             }
+            Proof::NotYet => {
+                if self.ladder.rung() != GateMode::Deny {
+                    self.take_up_deny();
+                }
+                proving.again();
+            }
             Proof::Stays { proved, why } => {
                 proving.later();
                 if proved {
@@ -63,6 +77,9 @@ impl Guard {
                     self.kernel.replace_earlier();
                 }
                 self.proved(self.ladder.rung(), proved, why);
+                if self.ladder.settle(&mut self.kernel) == Some(GateMode::Deny) {
+                    self.take_up_deny();
+                }
             }
         }
     }
@@ -75,6 +92,9 @@ impl Guard {
     }
 
     fn proved(&mut self, mode: GateMode, proved: bool, why: String) {
+        if self.gate.known && self.gate.mode != mode {
+            self.tell_of_change(mode, &why);
+        }
         let is_news = !self.gate.known || (self.gate.mode, self.gate.proved) != (mode, proved);
         self.gate = Gate {
             mode,
@@ -87,6 +107,27 @@ impl Guard {
             self.tell_gate();
             self.warn_of_the_unheld();
             self.tell_rounds();
+        }
+    }
+
+    /// The gate works in another way than until now: an alarm, where that is a worse one.
+    fn tell_of_change(&self, mode: GateMode, why: &str) {
+        let (event, from, to) = ("gate_changed", self.gate.mode.name(), mode.name());
+        if is_worse(mode, self.gate.mode) {
+            tracing::error!(
+                event,
+                from,
+                to,
+                why,
+                "the gate does not hold by {from} any more, and holds by {to} now: {why}"
+            );
+        } else {
+            tracing::warn!(
+                event,
+                from,
+                to,
+                "the gate holds by {to} again, not by {from}"
+            );
         }
     }
 
@@ -118,4 +159,16 @@ impl Guard {
             }
         }
     }
+}
+
+/// Whether a mode is further down the ladder than another.
+fn is_worse(mode: GateMode, than: GateMode) -> bool {
+    let rung = |mode| match mode {
+        GateMode::Lsm => 0,
+        GateMode::FmodRet => 1,
+        GateMode::Deny => 2,
+        GateMode::Kill => 3,
+        GateMode::Observe => 4,
+    };
+    rung(mode) > rung(than)
 }

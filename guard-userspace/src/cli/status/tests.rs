@@ -1,7 +1,9 @@
 //! What an operator reads.
 
 use super::*;
-use crate::model::status::{CgroupStatus, Counts, FamilyStatus, GatewayStatus, LimitsStatus};
+use crate::model::status::{
+    CgroupStatus, Counts, FamilyStatus, GatewayStatus, LimitsStatus, StormStatus,
+};
 
 fn status() -> Status {
     let guarded = TargetStatus {
@@ -45,6 +47,11 @@ fn status() -> Status {
             tree_processes: 4,
             reserve: 4,
         }),
+        storm: Some(StormStatus {
+            running: true,
+            words: "node (pid 41) got no new process: there is no room".to_owned(),
+            ..StormStatus::default()
+        }),
         ..TargetStatus::default()
     };
     let waiting = TargetStatus {
@@ -83,6 +90,7 @@ fn the_table_shows_figures_reasons_and_who_is_waited_for() {
     metamcp: gateway 41: node dist/index.js
     metamcp: 54 slots: 14 trees of npx @modelcontextprotocol/server-memory (42 processes)
     metamcp: critical: held at the cap: 60 of 60 slots taken
+    metamcp: spawns are being refused; the first: node (pid 41) got no new process: there is no room
     later: waiting for container later
     ");
 }

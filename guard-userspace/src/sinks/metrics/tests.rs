@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 /// The names that design.md promises, as the plain format calls them.
-const NAMES: [&str; 28] = [
+const NAMES: [&str; 29] = [
     "processes",
     "excess_processes",
     "guests",
@@ -30,6 +30,7 @@ const NAMES: [&str; 28] = [
     "incident_open",
     "restarts_total",
     "lost_events_total",
+    "storms_total",
     "gate_mode",
     "canary_ok",
     "program_seconds_total",
@@ -65,6 +66,7 @@ fn status() -> Status {
                 live: 3,
                 ..Counts::default()
             },
+            storms: [("max_processes".to_owned(), 3)].into(),
             memory_bytes: Some(4096),
             lost_events: [("ring".to_owned(), 2)].into(),
             ..TargetStatus::default()
@@ -100,6 +102,7 @@ fn counters_start_at_zero_and_labels_are_escaped() {
         format!("metamcp_guard_killed_total{{{target},tier=\"operator\"}} 6"),
         format!("metamcp_guard_retired_total{{{target}}} 2"),
         format!("metamcp_guard_parked_total{{{target}}} 0"),
+        format!("metamcp_guard_storms_total{{{target},limit=\"max_processes\"}} 3"),
         format!("metamcp_guard_level{{{target}}} 2"),
         format!("metamcp_guard_gate_mode{{{target},mode=\"kill\"}} 1"),
         format!("metamcp_guard_gate_mode{{{target},mode=\"lsm\"}} 0"),
