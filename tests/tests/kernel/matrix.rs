@@ -194,11 +194,12 @@ fn figures(mode: &str, storms: &[Report], said: &TargetStatus, now: &Status) -> 
     } else {
         counts.condemned
     };
-    let misses: serde_json::Map<String, Value> = now
+    // Copies of a program have one name: each is a figure of its own.
+    let misses: Vec<_> = now
         .programs
         .iter()
         .filter(|program| program.recursion_misses > 0)
-        .map(|program| (program.name.clone(), program.recursion_misses.into()))
+        .map(|program| json!([program.name, program.recursion_misses]))
         .collect();
     json!({
         "asked": sum(|storm| storm.tried),

@@ -263,13 +263,7 @@ fn figures(text: &mut String, notes: &mut String, cell: &Cell, seen: &Value, mod
     } else {
         "–".to_owned()
     };
-    let skipped = match line.get("misses").and_then(Value::as_object) {
-        Some(all) if !all.is_empty() => {
-            let all: Vec<_> = all.iter().map(|(name, n)| format!("{name} {n}")).collect();
-            all.join(", ")
-        }
-        _ => "0".to_owned(),
-    };
+    let skipped = skipped(line);
     let _ = writeln!(
         text,
         "| {} | {mode} | {} | {} | {} | {} | {} | {past} | {skipped} | {} |",
@@ -291,6 +285,28 @@ fn figures(text: &mut String, notes: &mut String, cell: &Cell, seen: &Value, mod
             "- {} {mode}: no witness (tracefs shows no events): the storms' own word alone",
             cell.name
         );
+    }
+}
+
+/// Runs that the kernel left out, by program; copies of one have the same name.
+fn skipped(line: &Value) -> String {
+    let all = line.get("misses").and_then(Value::as_array);
+    let mut words = Vec::new();
+    let mut last = None;
+    for one in all.into_iter().flatten() {
+        let (name, n) = (one.get(0).and_then(Value::as_str), one.get(1));
+        let n = n.and_then(Value::as_u64).unwrap_or(0);
+        words.push(if name == last {
+            format!("+ {n}")
+        } else {
+            format!("{} {n}", name.unwrap_or("?"))
+        });
+        last = name;
+    }
+    if words.is_empty() {
+        "0".to_owned()
+    } else {
+        words.join(" ")
     }
 }
 
@@ -331,6 +347,15 @@ mod tests {
         check(json!({"mode": "kill", "running_over": 1}), "leaks 1");
         check(json!({"held": false}), "refused");
         check(json!({"broken": "x"}), "broken");
+    }
+
+    #[test]
+    fn each_copy_that_was_skipped_is_a_figure() {
+        let check = |misses: Value, expected: &str| {
+            assert_eq!(skipped(&json!({ "misses": misses })), expected);
+        };
+        check(json!([]), "0");
+        check(json!([["a", 3], ["a", 1], ["b", 2]]), "a 3 + 1 b 2");
     }
 
     #[test]
