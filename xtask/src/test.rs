@@ -26,7 +26,7 @@ pub struct Options {
     #[arg(long)]
     list: bool,
     /// Instead of suites: what each mode holds on which kernel, in some thirty minutes; writes
-    /// docs/kernels.md. The names are cells then.
+    /// docs/kernels.md. The names are cells then; with --list none is run.
     #[arg(long)]
     matrix: bool,
 }
@@ -40,6 +40,10 @@ struct Row {
 
 /// Runs the suites; the last line printed is `N passed, N failed[, N skipped]`.
 pub fn run(options: &Options) -> Result<ExitCode> {
+    if options.matrix && options.list {
+        matrix::write()?;
+        return Ok(ExitCode::SUCCESS);
+    }
     if options.list {
         for suite in SUITES {
             println!("{:<14} {}", suite.name, suite.about);

@@ -24,6 +24,21 @@ impl Timed {
     }
 }
 
+/// Programs of which a skipped run is no loss: of the first, three copies are attached, and a fork that
+/// passes all of them is condemned at birth; what the second misses is given back by the thread's next
+/// fork or its exit. Preemption skips the first copy often: 1,495 times in 6,219 forks on 6.1 with
+/// preempt=full, of which 0 passed.
+const COVERED: [&str; 2] = ["modify_task_alloc", "after_task_alloc"];
+
+/// Runs that the kernel left out and nothing makes up for: events that were lost.
+#[must_use]
+pub fn missed(programs: &[ProgramStatus]) -> u64 {
+    let lost = programs
+        .iter()
+        .filter(|program| !COVERED.contains(&program.name.as_str()));
+    lost.map(|program| program.recursion_misses).sum()
+}
+
 impl Kernel {
     /// Every program that is loaded, with its runs.
     #[must_use]
@@ -38,5 +53,26 @@ impl Kernel {
             })
         });
         all.collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_skipped_copy_is_no_lost_event() {
+        let program = |name: &str, recursion_misses| ProgramStatus {
+            name: name.to_owned(),
+            recursion_misses,
+            ..ProgramStatus::default()
+        };
+        let programs = [
+            program("modify_task_alloc", 5),
+            program("sched_process_exit", 2),
+            program("after_task_alloc", 1),
+            program("typed_fork", 1),
+        ];
+        assert_eq!(missed(&programs), 3);
     }
 }

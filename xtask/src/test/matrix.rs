@@ -1,8 +1,8 @@
 //! `cargo xtask test --matrix`: what each mode holds on which kernel, as a table. A command of its
 //! own: no suite waits for it.
 //!
-//! A cell is one machine. What it says is kept in `target/matrix` until it is run again, so that some
-//! cells can be run by name; `docs/kernels.md` is written when each cell has been run.
+//! A cell is one machine. What it says is kept in `docs/kernels` until it is run again, so that some cells
+//! can be run by name; `docs/kernels.md` is made of what is kept.
 
 mod cells;
 mod table;
@@ -26,10 +26,10 @@ const MARK: &str = "@@matrix ";
 /// A machine that has said nothing by then is given up.
 const LIMIT: Duration = Duration::from_secs(5 * 60);
 
-/// Runs these cells, or all; prints the table of what is known.
+/// Runs these cells, or all, and writes the table of what is known.
 ///
 /// # Errors
-/// No such cell, or nothing can be built.
+/// No such cell, or nothing can be built or written.
 pub fn run(names: &[String]) -> Result<ExitCode> {
     let mut chosen = Vec::new();
     for name in names {
@@ -49,24 +49,28 @@ pub fn run(names: &[String]) -> Result<ExitCode> {
         step::say(&format!("cell {}: {}", cell.name, cell.why));
         let seen = one(cell, &built, agent.clone());
         broken += u32::from(seen.get("failed").is_some());
-        let place = place(cell);
-        fs::create_dir_all(place.parent().unwrap_or(&place))?;
-        fs::write(&place, format!("{seen:#}\n"))
-            .with_context(|| format!("cannot write {}", place.display()))?;
+        keep(cell, &seen)?;
     }
-    let known: Vec<(&Cell, Option<Value>)> = CELLS.iter().map(|cell| (cell, known(cell))).collect();
-    let text = table::markdown(&known);
-    println!("{text}");
-    if known.iter().all(|(_, seen)| seen.is_some()) {
-        let file = workspace::root().join("docs/kernels.md");
-        fs::write(&file, &text).with_context(|| format!("cannot write {}", file.display()))?;
-        step::say(&format!("written to {}", file.display()));
-    }
+    write()?;
     Ok(if broken == 0 {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
     })
+}
+
+/// Writes the table of what is known, and prints it.
+///
+/// # Errors
+/// It cannot be written.
+pub fn write() -> Result<()> {
+    let known: Vec<(&Cell, Option<Value>)> = CELLS.iter().map(|cell| (cell, known(cell))).collect();
+    let text = table::markdown(&known);
+    println!("{text}");
+    let file = workspace::root().join("docs/kernels.md");
+    fs::write(&file, &text).with_context(|| format!("cannot write {}", file.display()))?;
+    step::say(&format!("written to {}", file.display()));
+    Ok(())
 }
 
 fn all_names() -> String {
@@ -76,9 +80,17 @@ fn all_names() -> String {
 
 /// Where a cell's figures are kept.
 fn place(cell: &Cell) -> PathBuf {
-    workspace::target()
-        .join("matrix")
-        .join(format!("{}.json", cell.name))
+    let folder = workspace::root().join("docs/kernels");
+    folder.join(format!("{}.json", cell.name))
+}
+
+/// A line for each of its trials.
+fn keep(cell: &Cell, seen: &Value) -> Result<()> {
+    let place = place(cell);
+    fs::create_dir_all(place.parent().unwrap_or(&place))?;
+    let text = seen.to_string().replace(",{", ",\n{");
+    fs::write(&place, format!("{text}\n"))
+        .with_context(|| format!("cannot write {}", place.display()))
 }
 
 fn known(cell: &Cell) -> Option<Value> {

@@ -26,6 +26,7 @@ const WORDS: &str = "\
 - **miscounts**: the cap held, and a count differs; which one is said below.
 - **refused**: the kernel does not take the mode, and the agent goes down its ladder to the next one.
 - **broken**: it could not be measured. Why is said below.
+- *bodies over it*: processes beyond the cap at once, condemned ones among them. They run nothing.
 - *past the gate*: forks that no program of the gate saw before they were made. They are condemned at birth and die at their first
   exec or fork, as in `kill`.
 - *skipped*: runs that the kernel left out because a program, or a bpf(2) call, was busy on that CPU (`recursion_misses`).
@@ -75,8 +76,8 @@ pub fn markdown(known: &[(&Cell, Option<Value>)]) -> String {
         let _ = writeln!(text, "| {} | {} | {} |", cell.name, what(cell), cell.why);
     }
     text.push_str(
-        "\n## Figures\n\n| cell | mode | verdict | asked | let through | refused | peak over the cap | past the gate | skipped | records lost |\n\
-         | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n",
+        "\n## Figures\n\n| cell | mode | verdict | asked | let through | refused | over the cap | bodies over it | past the gate | skipped | records lost |\n\
+         | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n",
     );
     let mut notes = String::new();
     for (cell, seen) in known {
@@ -84,12 +85,19 @@ pub fn markdown(known: &[(&Cell, Option<Value>)]) -> String {
         for mode in MODES {
             figures(&mut text, &mut notes, cell, seen, mode);
         }
+        let notices = seen.get("notices").and_then(Value::as_array);
+        for notice in notices.into_iter().flatten().filter_map(Value::as_str) {
+            let _ = writeln!(notes, "- {}: {notice}", cell.name);
+        }
         if let Some(why) = seen.get("failed").and_then(Value::as_str) {
             let _ = writeln!(notes, "- {}: the machine: {why}", cell.name);
         }
     }
     if !notes.is_empty() {
-        let _ = write!(text, "\n## What is not exact, and why\n\n{notes}");
+        let _ = write!(
+            text,
+            "\n## What is not exact, or happened beside it\n\n{notes}"
+        );
     }
     let _ = write!(text, "\n{LIMITS}");
     text
@@ -237,7 +245,7 @@ fn verdict(line: &Value) -> String {
 
 fn figures(text: &mut String, notes: &mut String, cell: &Cell, seen: &Value, mode: &str) {
     let Some(line) = of_mode(seen, mode) else {
-        let _ = writeln!(text, "| {} | {mode} | broken | | | | | | | |", cell.name);
+        let _ = writeln!(text, "| {} | {mode} | broken | | | | | | | | |", cell.name);
         let _ = writeln!(notes, "- {} {mode}: it said nothing", cell.name);
         return;
     };
@@ -251,7 +259,11 @@ fn figures(text: &mut String, notes: &mut String, cell: &Cell, seen: &Value, mod
     match verdict.as_str() {
         "broken" | "refused" => {
             let name = if verdict == "broken" { "broken" } else { "why" };
-            let _ = writeln!(text, "| {} | {mode} | {verdict} | | | | | | | |", cell.name);
+            let _ = writeln!(
+                text,
+                "| {} | {mode} | {verdict} | | | | | | | | |",
+                cell.name
+            );
             let _ = writeln!(notes, "- {} {mode}: {verdict}: {}", cell.name, why(name));
             return;
         }
@@ -263,16 +275,12 @@ fn figures(text: &mut String, notes: &mut String, cell: &Cell, seen: &Value, mod
     } else {
         "–".to_owned()
     };
-    let skipped = match line.get("misses").and_then(Value::as_object) {
-        Some(all) if !all.is_empty() => {
-            let all: Vec<_> = all.iter().map(|(name, n)| format!("{name} {n}")).collect();
-            all.join(", ")
-        }
-        _ => "0".to_owned(),
-    };
+    let skipped = skipped(line);
+    let bodies = line.get("bodies_over").and_then(Value::as_u64);
+    let bodies = bodies.map_or("not seen".to_owned(), |n| n.to_string());
     let _ = writeln!(
         text,
-        "| {} | {mode} | {} | {} | {} | {} | {} | {past} | {skipped} | {} |",
+        "| {} | {mode} | {} | {} | {} | {} | {} | {bodies} | {past} | {skipped} | {} |",
         cell.name,
         word(seen, mode),
         n("asked"),
@@ -291,6 +299,28 @@ fn figures(text: &mut String, notes: &mut String, cell: &Cell, seen: &Value, mod
             "- {} {mode}: no witness (tracefs shows no events): the storms' own word alone",
             cell.name
         );
+    }
+}
+
+/// Runs that the kernel left out, by program; copies of one have the same name.
+fn skipped(line: &Value) -> String {
+    let all = line.get("misses").and_then(Value::as_array);
+    let mut words = Vec::new();
+    let mut last = None;
+    for one in all.into_iter().flatten() {
+        let (name, n) = (one.get(0).and_then(Value::as_str), one.get(1));
+        let n = n.and_then(Value::as_u64).unwrap_or(0);
+        words.push(if name == last {
+            format!("+ {n}")
+        } else {
+            format!("{} {n}", name.unwrap_or("?"))
+        });
+        last = name;
+    }
+    if words.is_empty() {
+        "0".to_owned()
+    } else {
+        words.join(" ")
     }
 }
 
@@ -331,6 +361,15 @@ mod tests {
         check(json!({"mode": "kill", "running_over": 1}), "leaks 1");
         check(json!({"held": false}), "refused");
         check(json!({"broken": "x"}), "broken");
+    }
+
+    #[test]
+    fn each_copy_that_was_skipped_is_a_figure() {
+        let check = |misses: Value, expected: &str| {
+            assert_eq!(skipped(&json!({ "misses": misses })), expected);
+        };
+        check(json!([]), "0");
+        check(json!([["a", 3], ["a", 1], ["b", 2]]), "a 3 + 1 b 2");
     }
 
     #[test]
