@@ -9,7 +9,6 @@ use crate::agent::clock;
 use crate::agent::places::Up;
 use crate::config::TargetSource;
 use crate::evidence::tree;
-use crate::model::input::Inherited;
 use crate::model::{CgroupId, InputKind, TargetId};
 use crate::targets::{Event, Found, Target};
 use guard_common::abi::Control;
@@ -160,8 +159,18 @@ impl Guard {
             return;
         }
         self.go_down(at, id, "its cgroup is another one now");
-        let inherited = self.take_over(id, &up);
-        if inherited.is_none() && self.kernel.tables.slot_of(inode) == Some(id.0) {
+        if let Some(inherited) = self.take_over(id, &up) {
+            // All of it is counted: to list and adopt it would count once more who is just ending.
+            let came = Came {
+                adopted: inherited.processes(),
+                inherited: Some(inherited),
+                from_birth: false,
+                started_ns: found.started_boot_ns,
+            };
+            self.go_up(at, id, up, came);
+            return self.survey(id);
+        }
+        if self.kernel.tables.slot_of(inode) == Some(id.0) {
             // The kernel armed it at its birth; its record of that is on its way.
             let came = Came {
                 adopted: 0,
@@ -174,14 +183,12 @@ impl Guard {
         }
         match self.kernel.arm(id.0, &found.cgroup_dir, &self.v2_mount) {
             Ok(armed) => {
-                if found.started_boot_ns != 0 && inherited.is_none() {
+                if found.started_boot_ns != 0 {
                     self.started(id, found.started_boot_ns);
                 }
                 let came = Came {
-                    adopted: inherited
-                        .as_deref()
-                        .map_or(armed.adopted, Inherited::processes),
-                    inherited,
+                    adopted: armed.adopted,
+                    inherited: None,
                     from_birth: false,
                     started_ns: found.started_boot_ns,
                 };
