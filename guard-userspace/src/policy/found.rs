@@ -31,6 +31,8 @@ enum Due {
     Guest,
     /// With this one, which did.
     With(u32),
+    /// In the tree that it is in already, though its parent there has ended.
+    Kept,
 }
 
 /// What is to be done so that each process is counted where it belongs.
@@ -45,8 +47,14 @@ pub fn decide(
         .iter()
         .map(|one| (one.process.pid, one))
         .collect();
+    let roots: BTreeMap<u64, u32> = survey
+        .trees
+        .iter()
+        .map(|tree| (tree.id, tree.root))
+        .collect();
     let mut scene = Scene {
         found,
+        roots,
         config,
         gateways,
         init: survey.init,
@@ -56,19 +64,16 @@ pub fn decide(
     for pid in &pids {
         scene.due(*pid, GENERATIONS);
     }
-    let roots: BTreeMap<u64, u32> = survey
-        .trees
-        .iter()
-        .map(|tree| (tree.id, tree.root))
-        .collect();
     pids.iter()
-        .filter_map(|pid| scene.action(*pid, &roots))
+        .filter_map(|pid| scene.action(*pid))
         .map(|action| (Reason::Found, action))
         .collect()
 }
 
 struct Scene<'a> {
     found: BTreeMap<u32, &'a Found>,
+    /// Each tree's first process.
+    roots: BTreeMap<u64, u32>,
     config: &'a TargetConfig,
     gateways: &'a mut Gateways,
     init: Option<u32>,
@@ -92,7 +97,12 @@ impl Scene<'_> {
         if self.init == Some(found.process.pid) {
             return Some(self.spine(found));
         }
-        let Some(parent) = self.due(found.parent, generations) else {
+        let parent = self.due(found.parent, generations);
+        let is_no_member = matches!(parent, None | Some(Due::Spine(_) | Due::Protected));
+        if is_no_member && self.has_lost_its_parent(found) {
+            return Some(Due::Kept);
+        }
+        let Some(parent) = parent else {
             return Some(match (container, self.init) {
                 (true, Some(_)) => Due::Guest,
                 _ => self.root(found),
@@ -104,7 +114,7 @@ impl Scene<'_> {
                 self.of_session(found).map_or(Due::Root, Due::In)
             }
             Due::Spine(_) => self.spine(found),
-            Due::Root => Due::In(found.parent),
+            Due::Root | Due::Kept => Due::In(found.parent),
             Due::In(root) => Due::In(root),
             Due::Guest => Due::With(found.parent),
             Due::With(first) => Due::With(first),
@@ -130,6 +140,18 @@ impl Scene<'_> {
         }
     }
 
+    /// Whether it is in a tree that is neither its own nor its parent's: the kernel side has it from its
+    /// birth there, and its parent adopted it later. Membership is never looked up by parent again.
+    fn has_lost_its_parent(&self, found: &Found) -> bool {
+        let tree = found.place.tree();
+        let parents = self.found.get(&found.parent);
+        let is_member = found.place.role() == Role::Member && tree != 0;
+        let root = self.roots.get(&tree);
+        is_member
+            && root.is_some_and(|root| *root != found.process.pid)
+            && parents.is_none_or(|parent| parent.place.tree() != tree)
+    }
+
     /// Whether its parent adopted it when its own parent ended.
     fn is_inherited(&self, found: &Found) -> bool {
         let parent = self.found.get(&found.parent);
@@ -145,10 +167,10 @@ impl Scene<'_> {
     }
 
     /// What brings `pid` from what it is to what it should be.
-    fn action(&self, pid: u32, roots: &BTreeMap<u64, u32>) -> Option<Action> {
+    fn action(&self, pid: u32) -> Option<Action> {
         let found = *self.found.get(&pid)?;
         let (process, place) = (found.process, found.place);
-        let of_own_tree = roots.get(&place.tree()) == Some(&pid);
+        let of_own_tree = self.roots.get(&place.tree()) == Some(&pid);
         let moved = |post| Some(Action::Move { process, post });
         // Where its first process is not there yet itself, the next survey finds both.
         let beside = |first: u32| {
@@ -157,7 +179,7 @@ impl Scene<'_> {
             (id != 0 && id != place.tree()).then_some(Post::In { id, hold: false })
         };
         match (*self.due.get(&pid)?, place.role()) {
-            (_, Role::Nobody) => None,
+            (_, Role::Nobody) | (Due::Kept, _) => None,
             (Due::Spine(role), _) if place.is_spine() => {
                 let program = found.argv.join(" ");
                 (role != place.role()).then_some(Action::Role {

@@ -190,3 +190,44 @@ fn in_a_cgroup_everybody_belongs() {
     ];
     assert_eq!(found, expected);
 }
+
+#[test]
+fn whose_parent_has_ended_stays_in_its_tree() {
+    let found = |pid: u32, parent: u32, place: Place| Found {
+        process: ProcessKey {
+            pid,
+            start_ticks: u64::from(pid),
+        },
+        parent,
+        session: pid,
+        argv: vec!["node".to_owned()],
+        place,
+    };
+    let member = |of| Place::new(Role::Member, of);
+    let check = |config: &TargetConfig, init, processes: &[Found]| {
+        let survey = Survey {
+            processes: processes.to_vec(),
+            trees: vec![tree(20), tree(30)],
+            init,
+        };
+        let mut gateways = Gateways::default();
+        gateways.admit(11, &["node".to_owned()]);
+        assert_eq!(decide(&survey, config, &mut gateways), [], "{processes:?}");
+    };
+    let mut init = found(10, 1, Place::new(Role::Wrapper, 0));
+    init.argv = vec!["tini".to_owned()];
+    let scene = [
+        init,
+        found(11, 10, Place::new(Role::Gateway, 0)),
+        // Of the root 20, which is gone; adopted by the init, and by the gateway.
+        found(21, 10, member(20)),
+        found(22, 21, member(20)),
+        found(23, 11, member(20)),
+        // Adopted by who is outside.
+        found(31, 2, member(30)),
+    ];
+    check(&container(), Some(10), &scene);
+    let cgroup = TargetSource::Cgroup("/sys/fs/cgroup/x".into());
+    let cgroup = TargetConfig::of(cgroup, Profile::Generic);
+    check(&cgroup, None, &scene[5..]);
+}
