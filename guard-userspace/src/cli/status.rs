@@ -3,6 +3,7 @@
 use super::args::Status as Options;
 use super::exit::{Code, Failure};
 use super::{client, out};
+use crate::kernel::events::Events;
 use crate::model::status::{GateStatus, Status, TargetStatus};
 use anyhow::Context;
 use std::path::Path;
@@ -51,6 +52,11 @@ fn table(status: &Status) -> String {
     );
     for problem in &status.problems {
         text.push_str(&format!("! {problem}\n"));
+    }
+    if status.counting == Events::Typed.name() {
+        text.push_str(
+            "! counting goes by tp_btf, which may miss events: tracefs shows none (lockdown)\n",
+        );
     }
     text.push('\n');
     let widths = widths(&rows);
