@@ -13,6 +13,7 @@ pub mod fmod_ret;
 pub mod layout;
 pub mod load;
 pub mod log;
+mod mapped;
 pub mod members;
 pub mod offsets;
 mod raw;
