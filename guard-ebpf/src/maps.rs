@@ -4,6 +4,7 @@ mod words;
 
 use crate::atomic::Cell;
 use crate::detail::Exec;
+use aya_ebpf::bindings::BPF_F_MMAPABLE;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, RingBuf};
 use core::mem::MaybeUninit;
@@ -70,13 +71,13 @@ static CGROUPS: HashMap<u64, u32> = HashMap::with_max_entries(MAX_CGROUPS, 0);
 #[map]
 static EXPECTED: HashMap<[u8; PATH_MAX], u32> = HashMap::with_max_entries(2 * MAX_TARGETS, 0);
 
-/// Counts, one value per slot.
+/// Counts, one value per slot. The agent has it in its own memory, as GATES (main.rs says why).
 #[map]
-static COUNTERS: Array<TargetCounters> = Array::with_max_entries(MAX_TARGETS, 0);
+static COUNTERS: Array<TargetCounters> = Array::with_max_entries(MAX_TARGETS, BPF_F_MMAPABLE);
 
 /// The gate's words, one value per slot.
 #[map]
-static GATES: Array<GateState> = Array::with_max_entries(MAX_TARGETS, 0);
+static GATES: Array<GateState> = Array::with_max_entries(MAX_TARGETS, BPF_F_MMAPABLE);
 
 /// Limits, one value per slot. Written by the agent.
 #[map]

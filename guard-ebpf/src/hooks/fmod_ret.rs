@@ -1,10 +1,10 @@
 //! The gate before the fork where the kernel's `lsm=` list lacks bpf: programs that modify the return of
 //! security_task_alloc, which is there with or without BPF LSM.
 //!
-//! A task that preempts another inside such a program skips it, so the agent attaches three copies.
-//! Each looks whether one before it has taken the slot; one that refuses is the last that runs. With
-//! three copies 0 of 208,331 forks passed ungated under full preemption, with two 22, with one up to
-//! 1,963 (6.12; kernel-facts §1). aya loads no fmod_ret: the agent does it itself, from the section
+//! A task that preempts another inside such a program skips it, so the agent attaches copies (how many,
+//! and how often each is skipped: `kernel/fmod_ret.rs` of guard-userspace). Each looks whether one before
+//! it has taken the slot; one that refuses is the last that runs. What passes all of them is condemned
+//! at birth. aya loads no fmod_ret: the agent does it itself, from the section
 //! of an fentry program.
 
 use crate::alloc;

@@ -4,6 +4,7 @@ use super::args::Status as Options;
 use super::client::ClientError;
 use super::exit::{Code, Failure};
 use super::{client, out};
+use crate::kernel::events::Events;
 use crate::kernel::left;
 use crate::model::status::{GateStatus, Status, TargetStatus};
 use anyhow::{Context, anyhow};
@@ -75,6 +76,11 @@ fn table(status: &Status) -> String {
     );
     for problem in &status.problems {
         text.push_str(&format!("! {problem}\n"));
+    }
+    if status.counting == Events::Typed.name() {
+        text.push_str(
+            "! counting goes by tp_btf, which may miss events: tracefs shows none (lockdown)\n",
+        );
     }
     text.push('\n');
     let widths = widths(&rows);

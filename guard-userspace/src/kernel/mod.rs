@@ -17,6 +17,7 @@ pub mod layout;
 pub mod left;
 pub mod load;
 pub mod log;
+mod mapped;
 pub mod members;
 pub mod offsets;
 pub mod pins;

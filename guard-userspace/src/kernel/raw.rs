@@ -1,7 +1,7 @@
 //! Calls that no safe crate has: the agent's one file with unsafe code.
 #![expect(
     unsafe_code,
-    reason = "bpf(2), sched_setscheduler(2) and malloc_trim(3) have no safe wrapper here"
+    reason = "bpf(2), mmap(2), sched_setscheduler(2) and malloc_trim(3) have no safe wrapper here"
 )]
 
 use aya_obj::generated::{
@@ -12,6 +12,7 @@ use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::ptr::NonNull;
 
 /// Makes the calling thread SCHED_FIFO, above all normal threads.
 ///
@@ -240,6 +241,60 @@ unsafe fn bpf(command: bpf_cmd, attr: &bpf_attr) -> io::Result<OwnedFd> {
         // SAFETY: the kernel has just made this descriptor for us.
         Ok(fd) if fd >= 0 => Ok(unsafe { OwnedFd::from_raw_fd(fd) }),
         _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// An array map's values in this process's memory, to be read alone (`BPF_F_MMAPABLE`).
+#[derive(Debug)]
+pub struct Mapped {
+    at: NonNull<u64>,
+    words: usize,
+}
+
+// SAFETY: it is memory that others write and nobody here does; each read is of one word.
+unsafe impl Send for Mapped {}
+// SAFETY: as above.
+unsafe impl Sync for Mapped {}
+
+impl Mapped {
+    /// Maps that many words.
+    ///
+    /// # Errors
+    /// The kernel's: the map is shorter, or not to be mapped.
+    pub fn map(map: BorrowedFd<'_>, words: usize) -> io::Result<Self> {
+        let len = words.saturating_mul(size_of::<u64>());
+        // SAFETY: the kernel chooses where, so nothing is there yet; it fails where the map is shorter.
+        let at = unsafe {
+            libc::mmap(
+                std::ptr::null_mut(),
+                len,
+                libc::PROT_READ,
+                libc::MAP_SHARED,
+                map.as_raw_fd(),
+                0,
+            )
+        };
+        if at == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        let at = NonNull::new(at.cast()).ok_or(io::ErrorKind::AddrNotAvailable)?;
+        Ok(Self { at, words })
+    }
+
+    /// A word as it is now.
+    #[must_use]
+    pub fn word(&self, index: usize) -> Option<u64> {
+        // SAFETY: it is within what is mapped, which is page-aligned and lives as long as `self`.
+        (index < self.words).then(|| unsafe { self.at.add(index).read_volatile() })
+    }
+}
+
+impl Drop for Mapped {
+    fn drop(&mut self) {
+        // SAFETY: it was mapped with this length, and nobody has a reference into it.
+        unsafe {
+            libc::munmap(self.at.as_ptr().cast(), self.words * size_of::<u64>());
+        }
     }
 }
 

@@ -18,6 +18,9 @@ const COPY: [&str; COPIES] = [
     "modify_task_alloc_0",
     "modify_task_alloc_1",
     "modify_task_alloc_2",
+    "modify_task_alloc_3",
+    "modify_task_alloc_4",
+    "modify_task_alloc_5",
 ];
 
 /// The gates that an earlier agent left, by LSM and by what modifies a return. One that is not all there

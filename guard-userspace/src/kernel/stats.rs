@@ -24,10 +24,10 @@ impl Timed {
     }
 }
 
-/// Programs of which a skipped run is no loss: of the first, three copies are attached, and a fork that
-/// passes all of them is condemned at birth; what the second misses is given back by the thread's next
-/// fork or its exit. Preemption skips the first copy often: 1,495 times in 6,219 forks on 6.1 with
-/// preempt=full, of which 0 passed.
+/// Programs of which a skipped run is no loss: of the first, copies are attached, and a fork that passes
+/// all of them is condemned at birth; what the second misses is given back by the thread's next fork or
+/// its exit. Preemption skips the first copy often: 1,495 times in 6,219 forks on 6.1 with preempt=full, of
+/// which 0 passed.
 const COVERED: [&str; 2] = ["modify_task_alloc", "after_task_alloc"];
 
 /// Runs that the kernel left out and nothing makes up for: events that were lost.

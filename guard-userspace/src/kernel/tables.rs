@@ -1,13 +1,14 @@
 //! The kernel side's maps. The agent writes LIMITS, NEAR, EXPECTED, ARMING and the tags of cgroups that
 //! were there before they were watched; the rest it reads.
 //!
-//! Seldom while targets are busy: a classic tracepoint that preempts a bpf(2) call on a map is
+//! Seldom while targets are busy, but for what is mapped (`mapped.rs`): a classic tracepoint that preempts a bpf(2) call on a map is
 //! skipped by the kernel (guard-ebpf/src/main.rs).
 
+use super::mapped::MappedArray;
 use super::members::Members;
 use crate::model::kin::{TreeKind, TreeSeen};
+use aya::Ebpf;
 use aya::maps::{Array, HashMap, Map, MapData, MapError, RingBuf};
-use aya::{Ebpf, Pod};
 use guard_common::abi::{CANARY_SLOT, PATH_MAX};
 use guard_common::life::{self, Heartbeat, Mark, Note, Owner};
 use guard_common::tree::account::{Account, Kind};
@@ -44,8 +45,8 @@ pub struct Tables {
     expected: HashMap<MapData, Name, u32>,
     cgroups: HashMap<MapData, u64, u32>,
     arming: Array<MapData, u64>,
-    counters: Array<MapData, TargetCounters>,
-    gates: Array<MapData, GateState>,
+    counters: MappedArray<TargetCounters>,
+    gates: MappedArray<GateState>,
     processes: HashMap<MapData, u32, ProcessEntry>,
     trees: HashMap<MapData, u64, TreeEntry>,
     notes: Array<MapData, Note>,
@@ -86,8 +87,14 @@ fn or_absent(name: &'static str, removed: Result<(), MapError>) -> Result<(), Ta
     }
 }
 
-fn read<V: Pod>(array: &Array<MapData, V>, name: &'static str, slot: u32) -> Result<V, TableError> {
-    array.get(&slot, 0).map_err(named(name))
+fn read<V: bytemuck::Pod>(
+    array: &MappedArray<V>,
+    name: &'static str,
+    slot: u32,
+) -> Result<V, TableError> {
+    array
+        .get(slot)
+        .ok_or_else(|| named(name)(MapError::KeyNotFound))
 }
 
 impl Tables {
@@ -173,7 +180,7 @@ impl Tables {
     /// # Errors
     /// No such slot.
     pub fn limits(&self, slot: u32) -> Result<GateLimits, TableError> {
-        read(&self.limits, "LIMITS", slot)
+        self.limits.get(&slot, 0).map_err(named("LIMITS"))
     }
 
     /// Cgroups that are a slot's.
