@@ -9,6 +9,10 @@ mod counts;
 mod deny;
 #[path = "kernel/ends.rs"]
 mod ends;
+#[path = "kernel/execs.rs"]
+mod execs;
+#[path = "kernel/full.rs"]
+mod full;
 #[path = "kernel/gate.rs"]
 mod gate;
 #[path = "kernel/late.rs"]
@@ -23,8 +27,16 @@ mod neighbours;
 mod records;
 #[path = "kernel/reserve.rs"]
 mod reserve;
+#[path = "kernel/rings.rs"]
+mod rings;
 #[path = "kernel/scene.rs"]
 mod scene;
+#[path = "kernel/storms.rs"]
+mod storms;
+#[path = "kernel/stress.rs"]
+mod stress;
+#[path = "kernel/targets.rs"]
+mod targets;
 #[path = "kernel/trees.rs"]
 mod trees;
 #[path = "kernel/ways.rs"]
@@ -41,6 +53,7 @@ fn main() {
         ("deciding", deciding()),
         ("refusing", refusing()),
         ("denying", denying()),
+        ("storming", storming()),
     ];
     let chosen = groups
         .into_iter()
@@ -64,6 +77,9 @@ fn counting() -> Vec<Trial> {
         trial("neighbours_feel_nothing", neighbours::feel_nothing),
         trial("moves_in_and_out_are_counted", moves::in_and_out),
         trial("nested_cgroups_are_guarded", moves::nested),
+        trial("threads_of_io_uring_are_tasks", rings::of_threads),
+        trial("a_target_comes_and_goes_200_times", targets::reborn),
+        trial("500_targets_are_guarded_at_once", targets::five_hundred),
         trial("a_running_cgroup_is_adopted", arming::of_a_running_cgroup),
         trial("a_storming_cgroup_is_adopted", arming::in_mid_storm),
         trial(
@@ -116,6 +132,11 @@ fn refusing() -> Vec<Trial> {
         ),
         trial("400_spawns_that_exec_meet_the_cap", gate::cap_on_programs),
         trial("doubling_bombs_meet_the_cap", gate::doubling_bombs),
+        trial("scripts_meet_the_cap", execs::of_scripts),
+        trial(
+            "programs_by_binfmt_misc_meet_the_cap",
+            execs::by_binfmt_misc,
+        ),
         trial("2000_threads_pass_under_a_cap_of_5", gate::threads_pass),
         trial("observe_changes_nothing", gate::observe),
         trial("trees_come_whole_or_not_at_all", trees::whole_or_none),
@@ -133,6 +154,13 @@ fn refusing() -> Vec<Trial> {
         trial("forks_that_fail_give_back", ends::of_failed_forks),
         trial("a_killed_cgroup_leaves_nothing", ends::of_a_killed_cgroup),
         trial("a_killed_agent_lets_go", ends::of_the_agent),
+        trial("a_full_table_of_processes_refuses", full::of_processes),
+        trial("a_full_table_of_trees_refuses", full::of_trees),
+        trial("a_full_table_of_cgroups_is_said", full::of_cgroups),
+        trial(
+            "a_full_table_of_forks_under_way_refuses",
+            full::of_forks_under_way,
+        ),
     ]
 }
 
@@ -158,5 +186,14 @@ fn denying() -> Vec<Trial> {
         trial("kill_works_where_it_is_chosen", deny::kill_chosen),
         trial("the_condemned_do_not_stay", deny::idle_condemned),
         trial("the_condemned_may_not_spin", deny::spinning_condemned),
+    ]
+}
+
+/// Many storms, and other people's.
+fn storming() -> Vec<Trial> {
+    vec![
+        trial("storms_never_pass_the_cap", storms::never_pass_the_cap),
+        trial("stress_ng_is_counted_exactly", stress::counted),
+        trial("stress_ng_meets_the_cap", stress::held),
     ]
 }

@@ -119,6 +119,7 @@ pub fn born_elsewhere() -> Result<()> {
         said.counts.live == 5 && said.counts.denied + said.counts.condemned == 16
     })?;
     same("left", said.counts.left, 8)?;
+    same("trees: all are of their parent's", said.counts.trees, 1)?;
     adds_up(&said.counts)?;
     nested.kill()?;
     let report = storm.report()?;
