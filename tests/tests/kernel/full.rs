@@ -30,6 +30,16 @@ const OTHER: u32 = 300;
 /// The largest cap that there is.
 const FAR: u64 = MAX_PROCESSES as u64;
 
+/// What is counted once so many have met a full table and all have ended. An agent that looks through
+/// 65,536 trees is some time behind.
+fn after(guarded: &Guarded, before: &Counts, met: u64) -> Result<Counts> {
+    let what = format!("{met} met a full table");
+    let said = guarded.until(&what, |said| {
+        said.counts.table_full - before.table_full == met && gauges(said) == [0; 4]
+    })?;
+    Ok(said.counts)
+}
+
 /// All spawns of a storm met the full table: none ran, and each is counted.
 fn none_passed(report: &Report, tried: u64, before: &Counts, now: &Counts) -> Result<()> {
     same("executed", report.executed, 0)?;
@@ -64,7 +74,7 @@ pub fn of_processes() -> Result<()> {
     adopt(NOBODYS..limit)?;
     let before = scene.guarded.only()?.counts;
     let report = scene.storm(&["execs", "20", "--hold", "0"])?;
-    let now = settles(&scene.guarded, 0, 0)?.counts;
+    let now = after(&scene.guarded, &before, 20)?;
     none_passed(&report, 20, &before, &now)?;
     let verdict = if refuses()? { "denied" } else { "condemned" };
     let breach = [("limit", "process_table"), ("verdict", verdict)];
@@ -75,8 +85,10 @@ pub fn of_processes() -> Result<()> {
     let before = now;
     let report = scene.storm(&["forks", "5"])?;
     same("made by one that nobody knows", report.made, 5)?;
-    let now = settles(&scene.guarded, 0, 0)?.counts;
-    ensure!(now.table_full > before.table_full, "not said: {now:?}");
+    let now = scene.guarded.until("that one is not known", |said| {
+        said.counts.table_full > before.table_full
+    })?;
+    let now = now.counts;
 
     for pid in NOBODYS..last {
         let done = tables.control(Control::Forget, OTHER, [pid.into(), 1, 0, 0])?;
@@ -152,9 +164,9 @@ pub fn of_trees() -> Result<()> {
             same("refused with", answer.errno, libc::EAGAIN)?;
         }
     }
-    let said = settles(&guarded, 1, 1)?;
-    let met = said.counts.table_full - before.table_full;
-    same("met a full table", met, 5).with_context(|| format!("{said:?}"))?;
+    guarded.until("each met a full table", |said| {
+        said.counts.table_full - before.table_full == 5 && gauges(said) == [1, 1, 0, 1]
+    })?;
     empty(&mut trees, &keys)?;
     let root = actor.whole_tree("late", 2)?;
     same("its code", actor.ends(root)?.code, 0)?;
@@ -213,7 +225,7 @@ pub fn of_forks_under_way() -> Result<()> {
     let keys = fill(&mut pending, room, |n| (NOBODYS + n, [1, 0, 0, 0]))?;
     let before = scene.guarded.only()?.counts;
     let report = scene.storm(&["execs", "30", "--hold", "0"])?;
-    let now = settles(&scene.guarded, 0, 0)?.counts;
+    let now = after(&scene.guarded, &before, 30)?;
     none_passed(&report, 30, &before, &now)?;
     same("spawns", now.spawns, 0)?;
     empty(&mut pending, &keys)?;

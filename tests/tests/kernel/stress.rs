@@ -25,7 +25,7 @@ fn run(scene: &Scene, folder: &Folder, (stressor, operations): (&str, &str)) -> 
     let place = folder.path().display().to_string();
     let (which, ops) = (format!("--{stressor}"), format!("--{stressor}-ops"));
     let words = ["run", "--as-nobody", "--", "stress-ng", "--quiet"];
-    let bounds = [&which, "2", &ops, operations, "--timeout", "3"];
+    let bounds = [&which, "2", &ops, operations, "--timeout", "2"];
     let words = [&words[..], &bounds, &["--temp-path", &place]].concat();
     let (status, said) = scene.start(&words)?.ended()?;
     // Refused, some of them give up: what is compared is what was counted.
