@@ -28,9 +28,10 @@ extern "C" fn forked_away(slot: u32, pid: u32) -> u32 {
         return 0;
     };
     let start_ns = child.task_start_ns();
-    // Its parent's move has overtaken the fork: it was copied before.
-    if child.task_cgroup_id().and_then(maps::cgroup_slot) == Some(slot) {
-        membership::late(slot, pid, start_ns);
+    // Its parent's move has overtaken the fork: it was copied before. Where there were two moves, that
+    // was in the target between them.
+    if let Some(inside) = child.task_cgroup_id().and_then(maps::cgroup_slot) {
+        membership::late(inside, pid, start_ns);
         return 0;
     }
     let Some(target) = maps::target(slot) else {

@@ -76,6 +76,10 @@ fn counting() -> Vec<Trial> {
         trial("a_late_gateways_children_may_storm", late::in_mid_storm),
         trial("neighbours_feel_nothing", neighbours::feel_nothing),
         trial("moves_in_and_out_are_counted", moves::in_and_out),
+        trial(
+            "forks_beside_moves_between_targets_are_counted_once",
+            moves::between_targets,
+        ),
         trial("nested_cgroups_are_guarded", moves::nested),
         trial("threads_of_io_uring_are_tasks", rings::of_threads),
         trial("a_target_comes_and_goes_200_times", targets::reborn),
