@@ -25,9 +25,10 @@ pub fn was_of(slot: u32, pid: u32) -> bool {
 /// outside is remembered too, or it would come back as a guest.
 #[inline(always)]
 fn forked(slot: u32, pid: u32, start_ns: u64, cgroup: Option<u64>) {
-    // Its parent's move has overtaken the fork: it was copied before.
-    if cgroup.and_then(maps::cgroup_slot) == Some(slot) {
-        membership::late(slot, pid, start_ns);
+    // Its parent's move has overtaken the fork: it was copied before. Where there were two moves, that
+    // was in the target between them.
+    if let Some(inside) = cgroup.and_then(maps::cgroup_slot) {
+        membership::late(inside, pid, start_ns);
         return;
     }
     let Some(target) = maps::target(slot) else {

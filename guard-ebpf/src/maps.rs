@@ -1,6 +1,9 @@
 //! Every map, its size and why, and safe ways into their values.
 
+mod said;
 mod words;
+
+pub use said::{may_say_near, may_speak, near_slots};
 
 use crate::atomic::Cell;
 use crate::detail::Exec;
@@ -14,6 +17,10 @@ use guard_common::record::{Header, Process, RateSample};
 use guard_common::tree::Grant;
 use guard_common::word::Word;
 use guard_common::{GateLimits, GateState, ProcessEntry, TargetCounters, TreeEntry};
+
+/// Flags of an insertion: where there is none, where there is one.
+const BPF_NOEXIST: u64 = 1;
+const BPF_EXIST: u64 = 2;
 
 /// A value of a map that stays valid for the run of the program.
 pub struct Ref<T>(*mut T);
@@ -171,12 +178,17 @@ pub fn process(tgid: u32) -> Option<Ref<ProcessEntry>> {
 /// Adds an entry; false where there is one already or no room.
 #[inline(always)]
 pub fn add_process(tgid: u32, entry: &ProcessEntry) -> bool {
-    const BPF_NOEXIST: u64 = 1;
     let added = PROCESSES.insert(tgid, entry, BPF_NOEXIST).is_ok();
     if added && let Some(watched) = watched() {
         watched.count();
     }
     added
+}
+
+/// Puts another entry in the place of one that is there, in one step; false where there is none.
+#[inline(always)]
+pub fn replace_process(tgid: u32, entry: &ProcessEntry) -> bool {
+    PROCESSES.insert(tgid, entry, BPF_EXIST).is_ok()
 }
 
 /// Removes an entry; false where another was first.
@@ -201,7 +213,6 @@ pub fn tree(id: u64) -> Option<Ref<TreeEntry>> {
 /// Adds a tree; false where there is no room.
 #[inline(always)]
 pub fn add_tree(id: u64, entry: &TreeEntry) -> bool {
-    const BPF_NOEXIST: u64 = 1;
     TREES.insert(id, entry, BPF_NOEXIST).is_ok()
 }
 
@@ -220,7 +231,12 @@ pub fn last_tree() -> Option<Cell> {
 /// The only word of an array.
 #[inline(always)]
 fn only(array: &Array<u64>) -> Option<Cell> {
-    array.get_ptr_mut(0).map(|word| {
+    word(array, 0)
+}
+
+#[inline(always)]
+fn word(array: &Array<u64>, index: u32) -> Option<Cell> {
+    array.get_ptr_mut(index).map(|word| {
         // SAFETY: a u64 array's value, just looked up.
         unsafe { Cell::new(word) }
     })
@@ -230,34 +246,6 @@ fn only(array: &Array<u64>) -> Option<Cell> {
 #[inline(always)]
 pub fn watched() -> Option<Cell> {
     only(&WATCHED)
-}
-
-/// Whether a full table may be spoken of now: once a second is enough for a log, and its readers
-/// are woken each time.
-#[inline(always)]
-pub fn may_speak(now_ns: u64) -> bool {
-    only(&SPOKEN).is_some_and(|word| {
-        let last = word.load();
-        now_ns.wrapping_sub(last) > 1_000_000_000 && word.compare_exchange(last, now_ns) == last
-    })
-}
-
-/// A target is near its limits while fewer slots than this are free.
-#[inline(always)]
-pub fn near_slots(slot: u32) -> u64 {
-    NEAR.get(slot).copied().unwrap_or(0)
-}
-
-/// Whether that may be said of a target now.
-#[inline(always)]
-pub fn may_say_near(slot: u32, now_ns: u64, every_ns: u64) -> bool {
-    let Some(word) = NEAR_SAID.get_ptr_mut(slot) else {
-        return false;
-    };
-    // SAFETY: a u64 array's value, just looked up.
-    let word = unsafe { Cell::new(word) };
-    let last = word.load();
-    now_ns.wrapping_sub(last) > every_ns && word.compare_exchange(last, now_ns) == last
 }
 
 /// Whether the agent is gone for so long that the gate is to let all pass.
@@ -320,7 +308,6 @@ pub fn pending(tid: u32) -> Option<Pending> {
 /// count goes up first and down last, so that nobody who must look is told not to.
 #[inline(always)]
 pub fn set_pending(tid: u32, pending: &Pending) -> bool {
-    const BPF_NOEXIST: u64 = 1;
     let Some(in_flight) = only(&IN_FLIGHT) else {
         return false;
     };

@@ -159,8 +159,8 @@ fn add(pid: u32, new: &ProcessEntry, born: bool) -> Added {
         return Added::Full;
     };
     if away::is_away(old) {
-        maps::remove_process(pid);
-        return if maps::add_process(pid, new) {
+        // Never without an entry in between: a fork that looks just then would be nobody's.
+        return if maps::replace_process(pid, new) || maps::add_process(pid, new) {
             Added::Yes
         } else {
             Added::There

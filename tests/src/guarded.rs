@@ -278,9 +278,17 @@ impl Guarded {
     /// # Errors
     /// They differ, or a table was full.
     pub fn agrees(&self, witness: &Witness) -> Result<TargetStatus> {
-        let mut last = (self.only()?, witness.counts()?);
+        self.agrees_of(ONLY, witness)
+    }
+
+    /// As [`Self::agrees`], of one of its targets.
+    ///
+    /// # Errors
+    /// As [`Self::agrees`].
+    pub fn agrees_of(&self, target: &str, witness: &Witness) -> Result<TargetStatus> {
+        let mut last = (self.target(target)?, witness.counts()?);
         eventually("guard and witness agree", AGREED, || {
-            last = (self.only()?, witness.counts()?);
+            last = (self.target(target)?, witness.counts()?);
             Ok(agree(&last.0, &last.1))
         })
         .with_context(|| format!("the guard says {:?}, the witness {:?}", last.0, last.1))?;

@@ -18,6 +18,7 @@ pub mod place;
 pub mod raw;
 pub mod storm;
 pub mod suite;
+pub mod tables;
 pub mod witness;
 
 pub use actor::Actor;
@@ -26,4 +27,5 @@ pub use apart::Apart;
 pub use cgroup::Cgroup;
 pub use guarded::Guarded;
 pub use storm::Storm;
+pub use tables::Tables;
 pub use witness::Witness;

@@ -1,10 +1,13 @@
 //! The system calls that std has not and a storm needs: fork without exec, clone3 into a cgroup,
-//! the end of one thread, memory that forks share. The crate's one file with unsafe code.
+//! the end of one thread, memory that forks share. The crate's unsafe code is here and in `raw/`.
 #![expect(
     unsafe_code,
     reason = "raw process creation is what the storm is made of; nothing else here may use it"
 )]
 
+pub mod ring;
+
+use std::ffi::CStr;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::sync::atomic::AtomicU64;
@@ -78,20 +81,49 @@ pub fn fork(body: impl FnOnce() -> i32) -> io::Result<Pid> {
 /// # Errors
 /// The kernel's.
 pub fn fork_into(cgroup: BorrowedFd<'_>, body: impl FnOnce() -> i32) -> io::Result<Pid> {
+    let how = Clone3 {
+        cgroup: Some(cgroup),
+        ..Clone3::default()
+    };
+    clone3(&how, body)
+}
+
+/// How a process is cloned; by default as [`fork`] does it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Clone3<'a> {
+    /// Where it is born, if not where its parent is.
+    pub cgroup: Option<BorrowedFd<'a>>,
+    /// Its pid (Linux 5.5), which must be free.
+    pub pid: Option<Pid>,
+    /// Its parent is the caller's (`CLONE_PARENT`): the caller cannot wait for it.
+    pub sibling: bool,
+}
+
+/// Forks by clone3(2). What [`fork`] says of `body` holds here too.
+///
+/// # Errors
+/// The kernel's: also `EEXIST` where the pid is another's.
+pub fn clone3(how: &Clone3<'_>, body: impl FnOnce() -> i32) -> io::Result<Pid> {
+    let pids = how.pid.map(|pid| [pid.as_raw_pid()]);
+    let into = guard_common::abi::CLONE_INTO_CGROUP;
     let mut arguments = libc::clone_args {
-        flags: guard_common::abi::CLONE_INTO_CGROUP,
+        flags: how.cgroup.map_or(0, |_| into) | if how.sibling { CLONE_PARENT } else { 0 },
         pidfd: 0,
         child_tid: 0,
         parent_tid: 0,
-        exit_signal: u64::try_from(libc::SIGCHLD).unwrap_or(0),
+        // A sibling's end is told as the caller's own.
+        exit_signal: if how.sibling { 0 } else { SIGCHLD },
         stack: 0,
         stack_size: 0,
         tls: 0,
-        set_tid: 0,
-        set_tid_size: 0,
-        cgroup: u64::try_from(cgroup.as_raw_fd()).unwrap_or(u64::MAX),
+        set_tid: pids.as_ref().map_or(0, |pids| pids.as_ptr() as u64),
+        set_tid_size: u64::from(pids.is_some()),
+        cgroup: how.cgroup.map_or(0, |cgroup| {
+            u64::try_from(cgroup.as_raw_fd()).unwrap_or(u64::MAX)
+        }),
     };
-    // SAFETY: the structure has the size that is passed; without CLONE_VM this is a fork.
+    // SAFETY: the structure has the size that is passed, and the pids live through the call;
+    // without CLONE_VM this is a fork.
     let pid = unsafe {
         libc::syscall(
             libc::SYS_clone3,
@@ -100,6 +132,34 @@ pub fn fork_into(cgroup: BorrowedFd<'_>, body: impl FnOnce() -> i32) -> io::Resu
         )
     };
     in_child_or_parent(i32::try_from(pid).unwrap_or(-1), body)
+}
+
+const CLONE_PARENT: u64 = libc::CLONE_PARENT as u64;
+const SIGCHLD: u64 = libc::SIGCHLD as u64;
+
+/// Executes the program that this descriptor is of (`execveat`, no path, no environment); it comes back
+/// only where that failed. It allocates nothing.
+#[must_use]
+pub fn execute(program: BorrowedFd<'_>, words: [&CStr; 3]) -> io::Error {
+    let words = [
+        words[0].as_ptr(),
+        words[1].as_ptr(),
+        words[2].as_ptr(),
+        std::ptr::null(),
+    ];
+    let nothing: [*const libc::c_char; 1] = [std::ptr::null()];
+    // SAFETY: all that is pointed to lives through the call, and both lists end with a null.
+    unsafe {
+        libc::syscall(
+            libc::SYS_execveat,
+            program.as_raw_fd(),
+            c"".as_ptr(),
+            words.as_ptr(),
+            nothing.as_ptr(),
+            libc::AT_EMPTY_PATH,
+        );
+    }
+    io::Error::last_os_error()
 }
 
 fn in_child_or_parent(pid: i32, body: impl FnOnce() -> i32) -> io::Result<Pid> {

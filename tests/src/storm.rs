@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
@@ -97,6 +97,16 @@ impl Storm {
             bail!("the storm ended with {status} before it was killed");
         }
         Ok(())
+    }
+
+    /// Waits for the end of a program that it was to run; gives what that one said.
+    ///
+    /// # Errors
+    /// The kernel's, or it said nothing that can be read.
+    pub fn ended(mut self) -> Result<(ExitStatus, String)> {
+        self.hear_all()?;
+        let status = self.child.wait().context("waiting for the program")?;
+        Ok((status, self.said))
     }
 
     /// Waits until it has said all that it will. Nobody else gets its pid before [`Self::report`].

@@ -9,6 +9,10 @@ mod counts;
 mod deny;
 #[path = "kernel/ends.rs"]
 mod ends;
+#[path = "kernel/execs.rs"]
+mod execs;
+#[path = "kernel/full.rs"]
+mod full;
 #[path = "kernel/gate.rs"]
 mod gate;
 #[path = "kernel/late.rs"]
@@ -29,10 +33,18 @@ mod newborns;
 mod records;
 #[path = "kernel/reserve.rs"]
 mod reserve;
+#[path = "kernel/rings.rs"]
+mod rings;
 #[path = "kernel/scene.rs"]
 mod scene;
 #[path = "kernel/silence.rs"]
 mod silence;
+#[path = "kernel/storms.rs"]
+mod storms;
+#[path = "kernel/stress.rs"]
+mod stress;
+#[path = "kernel/targets.rs"]
+mod targets;
 #[path = "kernel/trees.rs"]
 mod trees;
 #[path = "kernel/ways.rs"]
@@ -51,6 +63,7 @@ fn main() {
         ("refusing", refusing()),
         ("denying", denying()),
         ("lasting", lasting()),
+        ("storming", storming()),
     ];
     let mut chosen: Vec<Trial> = groups
         .into_iter()
@@ -132,7 +145,14 @@ fn counting() -> Vec<Trial> {
         trial("a_late_gateways_children_may_storm", late::in_mid_storm),
         trial("neighbours_feel_nothing", neighbours::feel_nothing),
         trial("moves_in_and_out_are_counted", moves::in_and_out),
+        trial(
+            "forks_beside_moves_between_targets_are_counted_once",
+            moves::between_targets,
+        ),
         trial("nested_cgroups_are_guarded", moves::nested),
+        trial("threads_of_io_uring_are_tasks", rings::of_threads),
+        trial("a_target_comes_and_goes_200_times", targets::reborn),
+        trial("500_targets_are_guarded_at_once", targets::five_hundred),
         trial("a_running_cgroup_is_adopted", arming::of_a_running_cgroup),
         trial("a_storming_cgroup_is_adopted", arming::in_mid_storm),
         trial(
@@ -185,6 +205,11 @@ fn refusing() -> Vec<Trial> {
         ),
         trial("400_spawns_that_exec_meet_the_cap", gate::cap_on_programs),
         trial("doubling_bombs_meet_the_cap", gate::doubling_bombs),
+        trial("scripts_meet_the_cap", execs::of_scripts),
+        trial(
+            "programs_by_binfmt_misc_meet_the_cap",
+            execs::by_binfmt_misc,
+        ),
         trial("2000_threads_pass_under_a_cap_of_5", gate::threads_pass),
         trial("observe_changes_nothing", gate::observe),
         trial("trees_come_whole_or_not_at_all", trees::whole_or_none),
@@ -203,6 +228,13 @@ fn refusing() -> Vec<Trial> {
         trial("a_killed_cgroup_leaves_nothing", ends::of_a_killed_cgroup),
         trial("a_gate_that_falls_silent_is_replaced", silence::is_noticed),
         trial("a_killed_agent_lets_go", ends::of_the_agent),
+        trial("a_full_table_of_processes_refuses", full::of_processes),
+        trial("a_full_table_of_trees_refuses", full::of_trees),
+        trial("a_full_table_of_cgroups_is_said", full::of_cgroups),
+        trial(
+            "a_full_table_of_forks_under_way_refuses",
+            full::of_forks_under_way,
+        ),
     ]
 }
 
@@ -256,5 +288,14 @@ fn lasting() -> Vec<Trial> {
             life::observed_afterwards,
         ),
         trial("slots_go_by_the_targets_names", life::by_name),
+    ]
+}
+
+/// Many storms, and other people's.
+fn storming() -> Vec<Trial> {
+    vec![
+        trial("storms_never_pass_the_cap", storms::never_pass_the_cap),
+        trial("stress_ng_is_counted_exactly", stress::counted),
+        trial("stress_ng_meets_the_cap", stress::held),
     ]
 }

@@ -208,7 +208,8 @@ impl Kernel {
     }
 
     /// Counts nothing more of a cgroup for `slot`: it and what is nested in it is untagged, and
-    /// what still runs there has left. Of one that was removed the kernel side has untagged all.
+    /// what still runs there has left. Of one that was removed the kernel side has untagged all; what
+    /// is at its path by now is another one, and none of this one's processes is in it.
     ///
     /// # Errors
     /// A map or the kernel side refuses.
@@ -218,15 +219,20 @@ impl Kernel {
         }
         for _ in 0..PASSES {
             let mut any = false;
-            let mut open = vec![dir.to_owned()];
-            while let Some(dir) = open.pop() {
-                for (id, child) in tree::children(&dir) {
+            let mut open = vec![(id, dir.to_owned())];
+            while let Some((id, dir)) = open.pop() {
+                let (pids, children) = (tree::pids(&dir), tree::children(&dir));
+                // Only now is it certain whose they are.
+                if tree::id(&dir).ok() != Some(id) {
+                    continue;
+                }
+                for (id, child) in children {
                     if self.tables.slot_of(id) == Some(slot) {
                         self.tables.untag(id)?;
                     }
-                    open.push(child);
+                    open.push((id, child));
                 }
-                for pid in tree::pids(&dir).unwrap_or_default() {
+                for pid in pids.unwrap_or_default() {
                     let entry = self.tables.process(pid);
                     if let Some(entry) = entry.filter(|entry| entry.slot == slot) {
                         let args = [u64::from(pid), entry.start_ns, 0, 0];

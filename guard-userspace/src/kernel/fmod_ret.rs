@@ -21,7 +21,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 const HOOK: &str = "security_task_alloc";
 
 /// Our program.
-const PROGRAM: &str = "modify_task_alloc";
+pub(super) const PROGRAM: &str = "modify_task_alloc";
 
 /// Copies of it: a task that preempts another inside one runs the next. Under full preemption each is
 /// skipped an eighth as often as the one before it: of 5,670 forks of a storm on 6.12 the first was 500

@@ -2,7 +2,7 @@
 
 use super::btf::{Btf as Types, Damaged};
 use super::events::{Events, FORK, KILLS};
-use super::fmod_ret::{ModifyError, Parts};
+use super::fmod_ret::{ModifyError, PROGRAM, Parts};
 use super::hook::Hook;
 use super::inherit;
 use super::kfunc;
@@ -275,11 +275,11 @@ impl Kernel {
     pub(super) fn programs(&self) -> impl Iterator<Item = (&str, BorrowedFd<'_>)> {
         let hooks = self.counting.iter().chain(&self.lsm);
         let hooks = hooks.chain(&self.modifying).map(|hook| {
-            // One or the other of the two, for whoever draws it.
-            let name = if hook.name() == KILLS {
-                FORK
-            } else {
-                hook.name()
+            // One or the other of the two, and all copies alike, for whoever draws it.
+            let name = match hook.name() {
+                KILLS => FORK,
+                copy if copy.starts_with(PROGRAM) => PROGRAM,
+                other => other,
             };
             (name, hook.program())
         });

@@ -30,4 +30,4 @@ pub mod tracefs;
 
 pub use enforce::Ladder;
 pub use load::{Kernel, LoadError};
-pub use raw::be_fifo;
+pub use raw::{be_fifo, test_run};

@@ -6,6 +6,7 @@
 //! namespace of its own (`--apart`), as a container's processes are: in mode `deny` the guard asks
 //! about each exec in it, and the host is to feel nothing.
 
+use std::fs::File;
 use std::io;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -14,13 +15,13 @@ use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 use guard_tests::load::tiny::Tiny;
-use guard_tests::load::{self, Tally, actor, bomb, ends, exec, fork, keeper, thread};
+use guard_tests::load::{self, Tally, actor, bomb, ends, exec, fork, keeper, mix, odd, thread};
 use guard_tests::raw;
 
 const USAGE: &str = "\
 usage: storm [--apart] [--cgroup PATH]... [--until FILE] MODE
   forks N [--parallel P]            forks that end at once
-  execs N [--hold MS] [--pace-us U] [--vfork] [--argument TEXT] [--tiny memory|mount]
+  execs N [--hold MS] [--pace-us U] [--vfork] [--argument TEXT] [--tiny memory|mount|PATH]
                                     spawns of a program; all stay until MS after the last
   bomb DEPTH --seconds S [--attempts N] [--hold MS]   a doubling fork bomb
   programs DEPTH --seconds S [--attempts N] [--hold MS]   one that executes this program
@@ -34,8 +35,21 @@ usage: storm [--apart] [--cgroup PATH]... [--until FILE] MODE
   spinners N [--hold MS]            forks that take all CPU time that they get
   into N --into PATH [--hold MS]    children born in another cgroup
   trees N [--hold MS] [--pace-us U] root, shell and server, as npx makes them
+  leader-first N [--exec]           processes whose first thread ends first; the second executes a program
+  siblings N                        clones by clone3, and siblings of theirs (CLONE_PARENT)
+  orphans N                         daemons that come to a subreaper, and fork
+  by-descriptor N [--memory]        execs by execveat, of this program or of one in memory
+  same-pid N                        processes one after the other, all with one pid
+  reborn N --into PATH              a cgroup made, entered, forked in and removed again and again
+  tour EACH --into PATH             a process in each cgroup below PATH, that forks
+  rings N [--hold MS]               threads of io_uring; says {\"ready\":[TASKS]} when they are there
+  mix N [--parallel P] [--seed S]   threads that fork, clone, spawn and make threads, as the seed says
+  run [--as-nobody] -- PROGRAM [WORD...]   executes it
   actor                             does what lines on its standard input say, answers each
   keeper KIND...                    a gateway with a server of each kind; waits for a line first";
+
+/// User and group that own nothing.
+const NOBODY: u32 = 65_534;
 
 /// Waits until a file is there, a bounded time.
 fn wait_for(file: &Path) -> io::Result<()> {
@@ -50,8 +64,11 @@ fn wait_for(file: &Path) -> io::Result<()> {
 }
 
 fn main() -> ExitCode {
-    let mut arguments = Arguments(std::env::args().skip(1).collect());
-    match run(&mut arguments) {
+    let mut words: Vec<String> = std::env::args().skip(1).collect();
+    // What is behind it is another program's.
+    let end = words.iter().position(|word| word == "--");
+    let others = end.map(|end| words.split_off(end)).unwrap_or_default();
+    match run(&mut Arguments(words), &others) {
         Ok(code) => ExitCode::from(u8::try_from(code).unwrap_or(1)),
         Err(error) => {
             eprintln!("storm: {error}\n{USAGE}");
@@ -60,7 +77,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(arguments: &mut Arguments) -> io::Result<i32> {
+fn run(arguments: &mut Arguments, others: &[String]) -> io::Result<i32> {
     if arguments.flag("--apart") {
         raw::own_mounts()?;
     }
@@ -79,7 +96,7 @@ fn run(arguments: &mut Arguments) -> io::Result<i32> {
         None => None,
         Some("memory") => Some(Tiny::in_memory()?),
         Some("mount") => Some(Tiny::on_new_mount()?),
-        Some(other) => return Err(bad(&format!("there is no tiny program in {other:?}"))),
+        Some(path) => Some(Tiny::at(path.into())),
     };
     let how = if arguments.flag("--vfork") {
         exec::How::Vfork
@@ -104,6 +121,21 @@ fn run(arguments: &mut Arguments) -> io::Result<i32> {
         // The programs that storms spawn.
         "nothing" => return Ok(0),
         "hold" => return Ok(exec::hold()),
+        "stay" => {
+            let stays = Duration::from_millis(arguments.number()?);
+            std::thread::sleep(stays.min(load::LONGEST));
+            return Ok(0);
+        }
+        "run" => {
+            let words = others.get(1..).unwrap_or_default();
+            let (program, words) = words.split_first().ok_or_else(|| bad("run what?"))?;
+            let mut command = Command::new(program);
+            command.args(words);
+            if arguments.flag("--as-nobody") {
+                command.uid(NOBODY).gid(NOBODY);
+            }
+            return Err(command.exec());
+        }
         "tree-of" => return actor::tree_of(n(arguments)?),
         "actor" => return actor::act(),
         "tree-root" => return Ok(exec::tree_member("tree-shell")),
@@ -139,11 +171,35 @@ fn run(arguments: &mut Arguments) -> io::Result<i32> {
         "sleepers" => fork::sleepers(tally, n(arguments)?, hold, |pids| {
             println!("{{\"ready\":{pids:?}}}");
         }),
+        "leader-first" => {
+            let program = arguments.flag("--exec").then(this_program).transpose()?;
+            odd::leader_first(tally, n(arguments)?, program.as_ref());
+        }
+        "siblings" => odd::siblings(tally, n(arguments)?),
+        "orphans" => odd::orphans(tally, n(arguments)?),
+        "by-descriptor" => {
+            let memory = arguments.flag("--memory").then(Tiny::that_ends);
+            let memory = memory.transpose()?;
+            match memory.as_ref().and_then(Tiny::file) {
+                Some(program) => odd::by_descriptor(tally, n(arguments)?, program),
+                None => odd::by_descriptor(tally, n(arguments)?, &this_program()?),
+            }
+        }
+        "same-pid" => odd::same_pid(tally, n(arguments)?, &this_program()?)?,
+        "reborn" => odd::reborn(tally, n(arguments)?, &into(arguments)?)?,
+        "tour" => odd::tour(tally, n(arguments)?, &into(arguments)?)?,
+        "rings" => {
+            let n = u32::try_from(n(arguments)?).unwrap_or(1).clamp(1, 16);
+            odd::rings(n, hold, |tasks| println!("{{\"ready\":[{tasks}]}}"))?;
+        }
+        "mix" => {
+            let parallel = arguments.option("--parallel")?.unwrap_or(1);
+            let seed = arguments.option("--seed")?.unwrap_or(0);
+            mix::mix(tally, n(arguments)?, parallel, seed)?;
+        }
         "spinners" => fork::spinners(tally, n(arguments)?, hold),
         "into" => {
-            let cgroup: PathBuf = arguments
-                .option("--into")?
-                .ok_or_else(|| bad("--into PATH is missing"))?;
+            let cgroup = into(arguments)?;
             fork::into(tally, n(arguments)?, hold, &cgroup)?;
         }
         "trees" => exec::trees(tally, &crowd(n(arguments)?, how))?,
@@ -155,6 +211,16 @@ fn run(arguments: &mut Arguments) -> io::Result<i32> {
         serde_json::to_string(&report).map_err(io::Error::other)?
     );
     Ok(i32::from(mode == "threads" && report.made < report.tried))
+}
+
+/// The cgroup that a storm is about.
+fn into(arguments: &mut Arguments) -> io::Result<PathBuf> {
+    let cgroup = arguments.option("--into")?;
+    cgroup.ok_or_else(|| bad("--into PATH is missing"))
+}
+
+fn this_program() -> io::Result<File> {
+    File::open(std::env::current_exe()?)
 }
 
 /// What bounds a bomb; by default it is one of 20,000 attempts and 5 seconds.

@@ -108,17 +108,21 @@ pub fn hold() -> i32 {
 fn spawn(tally: Tally, program: &mut Command, how: How) -> Option<Pid> {
     tally.tries();
     let child = match how {
-        // std spawns by posix_spawn, which clones with CLONE_VM and CLONE_VFORK. Its child is
-        // waited for by pid, like the others.
-        How::Vfork => program.spawn().and_then(|child| {
-            i32::try_from(child.id())
-                .ok()
-                .and_then(Pid::from_raw)
-                .ok_or_else(|| io::Error::other("no pid"))
-        }),
+        How::Vfork => by_vfork(program),
         How::Fork => raw::fork(|| tally.no_exec(&program.exec())),
     };
     tally.attempt(child)
+}
+
+/// Spawns a program; the child is waited for by pid, as those of forks are.
+///
+/// # Errors
+/// The kernel's, of the clone or of the exec.
+pub fn by_vfork(program: &mut Command) -> io::Result<Pid> {
+    // std spawns by posix_spawn, which clones with CLONE_VM and CLONE_VFORK.
+    let child = program.spawn()?;
+    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+    pid.ok_or_else(|| io::Error::other("no pid"))
 }
 
 fn count_bytes(mut from: PipeReader) -> u64 {

@@ -6,6 +6,8 @@ pub mod ends;
 pub mod exec;
 pub mod fork;
 pub mod keeper;
+pub mod mix;
+pub mod odd;
 pub mod tally;
 pub mod thread;
 pub mod tiny;

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::time::Instant;
 
 use rustix::io::Errno;
-use rustix::process::{Pid, WaitOptions, waitpid};
+use rustix::process::{Pid, WaitOptions, wait, waitpid};
 use serde::{Deserialize, Serialize};
 
 use crate::raw;
@@ -130,7 +130,12 @@ impl Tally {
 
     fn ended(&self, child: Option<Pid>) -> bool {
         loop {
-            match waitpid(child, WaitOptions::empty()) {
+            // `waitpid` without a pid is for those of this process's group alone.
+            let ended = match child {
+                Some(child) => waitpid(Some(child), WaitOptions::empty()),
+                None => wait(WaitOptions::empty()),
+            };
+            match ended {
                 Ok(Some((_, status))) => {
                     if status.terminating_signal() == Some(libc::SIGKILL) {
                         self.word(KILLED).fetch_add(1, SeqCst);

@@ -27,7 +27,7 @@ const ENDS: [u8; 9] = [0x31, 0xff, 0xb8, 60, 0, 0, 0, 0x0f, 0x05];
 pub struct Tiny {
     path: PathBuf,
     /// Keeps what is in memory.
-    _file: Option<std::sync::Arc<File>>,
+    file: Option<std::sync::Arc<File>>,
 }
 
 impl Tiny {
@@ -36,12 +36,24 @@ impl Tiny {
     /// # Errors
     /// The kernel's.
     pub fn in_memory() -> io::Result<Self> {
+        Self::of(&holds())
+    }
+
+    /// In memory, one that ends at once.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn that_ends() -> io::Result<Self> {
+        Self::of(&ends())
+    }
+
+    fn of(program: &[u8]) -> io::Result<Self> {
         // Not closed at the exec that it is for.
         let mut file = File::from(memfd_create("tiny", MemfdFlags::empty())?);
-        file.write_all(&elf(&HOLDS))?;
+        file.write_all(program)?;
         Ok(Self {
             path: format!("/proc/self/fd/{}", file.as_raw_fd()).into(),
-            _file: Some(std::sync::Arc::new(file)),
+            file: Some(std::sync::Arc::new(file)),
         })
     }
 
@@ -54,9 +66,21 @@ impl Tiny {
         let folder = std::env::temp_dir();
         mount("none", &folder, "tmpfs", MountFlags::empty(), None)?;
         let path = folder.join("tiny");
-        fs::write(&path, elf(&HOLDS))?;
+        fs::write(&path, holds())?;
         fs::set_permissions(&path, Permissions::from_mode(0o755))?;
-        Ok(Self { path, _file: None })
+        Ok(Self { path, file: None })
+    }
+
+    /// At a path of somebody else's: it is executed as such a program.
+    #[must_use]
+    pub const fn at(path: PathBuf) -> Self {
+        Self { path, file: None }
+    }
+
+    /// The descriptor of what is in memory.
+    #[must_use]
+    pub fn file(&self) -> Option<&File> {
+        self.file.as_deref()
     }
 
     /// How to execute it.
@@ -64,6 +88,12 @@ impl Tiny {
     pub fn path(&self) -> PathBuf {
         self.path.clone()
     }
+}
+
+/// A program that says that it runs and stays until its standard input ends.
+#[must_use]
+pub fn holds() -> Vec<u8> {
+    elf(&HOLDS)
 }
 
 /// A program that ends at once with code 0.

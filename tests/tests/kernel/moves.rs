@@ -5,10 +5,11 @@ use std::thread;
 
 use anyhow::{Context, Result, ensure};
 use guard_tests::check::same;
-use guard_tests::guarded::{WIDE, cap};
+use guard_tests::guarded::{Guarded, Target, WIDE, cap};
 use guard_tests::{Cgroup, Storm};
+use guard_userspace::model::status::Counts;
 
-use crate::scene::{STAYS, Scene, adds_up, settles};
+use crate::scene::{STAYS, Scene, adds_up, gauges, settles};
 
 pub fn in_and_out() -> Result<()> {
     let scene = Scene::set("moves", &cap(10))?;
@@ -90,6 +91,62 @@ pub fn in_mid_storm() -> Result<()> {
     scene.end()
 }
 
+/// The spawner is moved from one target to another and back all the time, first alone, then with three
+/// threads that fork too: each fork is counted in one of the two.
+pub fn between_targets() -> Result<()> {
+    const FORKS: u64 = 1_500;
+    let names = ["here", "there"];
+    let [here, there] = names.map(Cgroup::new);
+    let (here, there) = (here?, there?);
+    let paths = [&here, &there].map(|cgroup| cgroup.path().display().to_string());
+    let [here_path, there_path] = &paths;
+    let targets = [("here", here_path), ("there", there_path)];
+    let targets = targets.map(|(name, path)| Target {
+        name,
+        path,
+        gate: WIDE,
+    });
+    let mut guarded = Guarded::begin_all("info", "", &targets, &[])?;
+    names.into_iter().try_for_each(|name| guarded.ready(name))?;
+    let mut before = [Counts::default(), Counts::default()];
+    for parallel in ["1", "4"] {
+        let forks = FORKS.to_string();
+        let mut storm = Storm::start(&here, &["forks", &forks, "--parallel", parallel])?;
+        let (pid, over) = (storm.pid(), AtomicBool::new(false));
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                // An error here is the storm's end, which its report tells better.
+                while !over.load(SeqCst) && there.take(pid).is_ok() {
+                    if here.take(pid).is_err() {
+                        break;
+                    }
+                }
+            });
+            let heard = storm.hear_all();
+            over.store(true, SeqCst);
+            heard
+        })?;
+        same("made", storm.report()?.made, FORKS)?;
+        let mut sums = [0; 3];
+        for (name, before) in names.into_iter().zip(&mut before) {
+            let said = guarded.until_of(name, "all gone", |said| gauges(said) == [0; 4])?;
+            adds_up(&said.counts).context(name)?;
+            let (now, was) = (said.counts, before.clone());
+            sums[0] += now.spawns - was.spawns;
+            sums[1] += now.exits - was.exits;
+            sums[2] += now.entered - was.entered;
+            *before = now;
+        }
+        ensure!(sums[2] > 20, "the storm was over before twenty moves");
+        let what = || format!("{parallel} at once, {} moves", sums[2]);
+        same("forks", sums[0], FORKS).with_context(what)?;
+        // Its own end may come in the middle of a move: then it has left, and entered nothing.
+        let ends = FORKS..=FORKS + 1;
+        ensure!(ends.contains(&sums[1]), "{} ends, {}", sums[1], what());
+    }
+    guarded.agent.stop_cleanly().map(drop)
+}
+
 /// None here forks into another cgroup after one of the two was killed: the kernel kills the child
 /// at birth where the two differ in how often they were (kill_seq in kernel/cgroup/cgroup.c; 8 of 8
 /// on 6.18, without any guard).
@@ -119,6 +176,7 @@ pub fn born_elsewhere() -> Result<()> {
         said.counts.live == 5 && said.counts.denied + said.counts.condemned == 16
     })?;
     same("left", said.counts.left, 8)?;
+    same("trees: all are of their parent's", said.counts.trees, 1)?;
     adds_up(&said.counts)?;
     nested.kill()?;
     let report = storm.report()?;

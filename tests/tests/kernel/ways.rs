@@ -8,7 +8,7 @@ use guard_tests::{Cgroup, Storm, Witness};
 use crate::scene::Scene;
 
 /// A storm, and the spawns, threads and execs that it is made of.
-const WAYS: [(&[&str], u64, u64, u64); 11] = [
+const WAYS: [(&[&str], u64, u64, u64); 18] = [
     (&["forks", "100"], 100, 0, 0),
     (&["forks", "100", "--parallel", "4"], 100, 4, 0),
     (&["execs", "20", "--hold", "50"], 20, 1, 20),
@@ -20,6 +20,13 @@ const WAYS: [(&[&str], u64, u64, u64); 11] = [
     (&["trees", "5", "--hold", "20"], 15, 1, 15),
     (&["bomb", "5", "--hold", "20", "--seconds", "60"], 31, 0, 0),
     (&["sleepers", "20", "--hold", "20"], 20, 0, 0),
+    (&["leader-first", "20"], 20, 20, 0),
+    (&["leader-first", "20", "--exec"], 20, 20, 20),
+    (&["siblings", "20"], 40, 0, 0),
+    (&["orphans", "10"], 30, 0, 0),
+    (&["by-descriptor", "20"], 20, 0, 20),
+    (&["by-descriptor", "20", "--memory"], 20, 0, 20),
+    (&["same-pid", "60"], 60, 0, 30),
 ];
 
 pub fn by_the_witness() -> Result<()> {

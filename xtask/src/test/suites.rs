@@ -69,6 +69,7 @@ pub const SUITES: &[Suite] = &[
         name: "kernel",
         about: "counting and gate on this machine's kernel",
         kind: Kind::Binary(Binary {
+            programs: STRESS,
             environment: &[("GUARD_EXPECT_MODE", "deny")],
             ..KERNEL
         }),
@@ -79,7 +80,8 @@ pub const SUITES: &[Suite] = &[
         kind: Kind::Binary(Binary {
             environment: &[
                 ("GUARD_EXPECT_MODE", "lsm"),
-                ("GUARD_TRIALS", "counting,refusing"),
+                ("GUARD_TRIALS", "counting,refusing,storming"),
+                ("GUARD_STORMS", "5"),
             ],
             machine: Some(Machine {
                 kernel: "6.12",
@@ -224,17 +226,36 @@ pub const SUITES: &[Suite] = &[
 ];
 
 /// Suites that run by their name alone: what they show takes too long for each change.
-pub const BY_NAME: &[Suite] = &[Suite {
-    name: "docker-long",
-    about: "healthy boots of 3 to 20 npx servers, cold and warm, on one CPU and all; five sessions of ten",
-    kind: Kind::Binary(Binary {
-        test: "docker",
-        programs: DOCKER,
-        environment: &[("GUARD_EXPECT_MODE", "deny"), ("GUARD_LONG", "1")],
-        machine: None,
-        timeout: Duration::from_secs(40 * 60),
-    }),
-}];
+pub const BY_NAME: &[Suite] = &[
+    Suite {
+        name: "docker-long",
+        about: "healthy boots of 3 to 20 npx servers, cold and warm, on one CPU and all; five sessions of ten",
+        kind: Kind::Binary(Binary {
+            test: "docker",
+            programs: DOCKER,
+            environment: &[("GUARD_EXPECT_MODE", "deny"), ("GUARD_LONG", "1")],
+            machine: None,
+            timeout: Duration::from_secs(40 * 60),
+        }),
+    },
+    Suite {
+        name: "storms",
+        about: "1,000 storms against small caps, none of which is passed; GUARD_STORMS=N and GUARD_SEED=N are heard",
+        kind: Kind::Binary(Binary {
+            programs: STRESS,
+            environment: &[
+                ("GUARD_EXPECT_MODE", "deny"),
+                ("GUARD_TRIALS", "storming"),
+                ("GUARD_STORMS", "1000"),
+            ],
+            timeout: Duration::from_secs(40 * 60),
+            ..KERNEL
+        }),
+    },
+];
+
+/// Other people's storms.
+const STRESS: &[(&str, &str)] = &[("stress-ng", "stress-ng")];
 
 /// The docker tests that are for other kernels too, wherever they run. npm fetches what is in the image.
 const DOCKER_IN_MACHINE: Binary = Binary {
