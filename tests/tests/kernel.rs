@@ -74,6 +74,7 @@ fn main() {
         ("counting-brief", counting_in_brief()),
         ("refusing-brief", refusing_in_brief()),
         ("denying-brief", denying_in_brief()),
+        ("lasting-brief", lasting_in_brief()),
         ("matrix", measuring()),
     ];
     let more = by_name.into_iter().filter(|(name, _)| named(name));
@@ -265,6 +266,17 @@ fn denying() -> Vec<Trial> {
         trial("a_bomb_is_bounded_at_birth", newborns::of_a_bomb),
         trial("the_condemned_do_not_stay", deny::idle_condemned),
         trial("the_condemned_may_not_spin", deny::spinning_condemned),
+    ]
+}
+
+/// Of that, what the mode makes a difference to.
+fn lasting_in_brief() -> Vec<Trial> {
+    vec![
+        trial(
+            "an_agent_killed_in_a_storm_again_and_again_loses_nothing",
+            life::killed_in_a_storm,
+        ),
+        trial("a_kept_gate_is_taken_over", life::kept_and_taken_over),
     ]
 }
 

@@ -80,8 +80,9 @@ pub const SUITES: &[Suite] = &[
         kind: Kind::Binary(Binary {
             environment: &[
                 ("GUARD_EXPECT_MODE", "lsm"),
-                ("GUARD_TRIALS", "counting,refusing,storming"),
+                ("GUARD_TRIALS", "counting,refusing,storming,lasting-brief"),
                 ("GUARD_STORMS", "5"),
+                ("GUARD_KILLS", "3"),
             ],
             machine: Some(Machine {
                 kernel: "6.12",
