@@ -13,6 +13,7 @@ use super::tables::TableError;
 use crate::evidence::{process, tree};
 use crate::model::CgroupId;
 use guard_common::abi::Control;
+use guard_common::entry::flag;
 use guard_common::tree::force::Post;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -93,7 +94,9 @@ impl Kernel {
         })
     }
 
-    /// Lists until nothing new is there; returns what was adopted, with its start.
+    /// Lists until nothing new is there; returns who was there, each with its start. Also whom the kernel
+    /// side took in by itself meanwhile: it counts the tasks of a process by what lives of it, and of a
+    /// thread that is just ending nobody knows whether its end is yet to be told.
     fn take_in(
         &mut self,
         slot: u32,
@@ -101,7 +104,7 @@ impl Kernel {
         v2_mount: &Path,
     ) -> Result<BTreeMap<u32, u64>, ArmError> {
         let below = top.1.strip_prefix(v2_mount).unwrap_or(top.1);
-        let (mut adopted, mut seen) = (BTreeMap::new(), BTreeSet::new());
+        let mut seen = BTreeSet::new();
         let mut quiet = 0;
         for _ in 0..ROUNDS {
             let mut new = false;
@@ -116,8 +119,7 @@ impl Kernel {
                 for pid in tree::pids(&dir).unwrap_or_default() {
                     if seen.insert(pid) {
                         new = true;
-                        let start = self.adopt(slot, pid, below)?;
-                        adopted.extend(start.map(|start| (pid, start)));
+                        self.adopt(slot, pid, below)?;
                     }
                 }
             }
@@ -126,33 +128,37 @@ impl Kernel {
                 break;
             }
         }
-        Ok(adopted)
+        let entered = seen.into_iter().filter_map(|pid| {
+            let entry = self.tables.process(pid)?;
+            let was_there = entry.slot == slot && entry.flags & flag::ENTERED != 0;
+            was_there.then_some((pid, entry.start_ns))
+        });
+        Ok(entered.collect())
     }
 
-    /// Adopts a process; `None` where the kernel side knew it already, or it was gone.
-    fn adopt(&self, slot: u32, pid: u32, below: &Path) -> Result<Option<u64>, ControlError> {
+    /// Adopts a process, where the kernel side does not know it already and it is not gone.
+    fn adopt(&self, slot: u32, pid: u32, below: &Path) -> Result<(), ControlError> {
         let Some(seen) = process::look(pid) else {
-            return Ok(None);
+            return Ok(());
         };
         let start = seen.start_ns;
         let args = [u64::from(pid), start, seen.tasks, Post::Found.pack()];
         if !self.control(Control::Adopt, slot, args)? {
-            return Ok(None);
+            return Ok(());
         }
         // One that began to end meanwhile may have told its end before it had an entry. Forgetting it
         // counts that end, unless it was counted: the entry is marked dead once.
         let is_there = process::look(pid).is_some_and(|now| now.start_ns == start)
             && process::cgroup(pid).is_some_and(|at| at.starts_with(below));
-        if is_there {
-            return Ok(Some(start));
+        if !is_there {
+            self.control(Control::Forget, slot, [u64::from(pid), start, 0, 0])?;
         }
-        self.control(Control::Forget, slot, [u64::from(pid), start, 0, 0])?;
-        Ok(None)
+        Ok(())
     }
 
     /// Threads that came or went while a process was adopted were not seen by both sides.
-    fn mend(&self, slot: u32, adopted: &BTreeMap<u32, u64>) -> Result<(), ArmError> {
-        let mut open: Vec<_> = adopted.iter().map(|(&pid, &start)| (pid, start)).collect();
+    fn mend(&self, slot: u32, entered: &BTreeMap<u32, u64>) -> Result<(), ArmError> {
+        let mut open: Vec<_> = entered.iter().map(|(&pid, &start)| (pid, start)).collect();
         let mut same: BTreeMap<u32, (u64, usize)> = BTreeMap::new();
         for _ in 0..LOOKS {
             let mut left = Vec::new();
