@@ -83,6 +83,13 @@ impl Kernel {
             let path = dir.to_owned();
             ArmError::Cgroup { path, source }
         })?;
+        if self.tables.slot_of(cgroup) == Some(slot) {
+            // Armed at its birth: all that was in it is counted, and who is just ending would be twice.
+            return Ok(Armed {
+                cgroup: CgroupId(cgroup),
+                adopted: 0,
+            });
+        }
         let before = self.tables.counters(slot)?.entered;
         self.tables.begin_arming(slot)?;
         let taken = self.take_in(slot, (cgroup, dir), v2_mount);
@@ -115,8 +122,14 @@ impl Kernel {
                     continue;
                 }
                 self.tables.tag(id, slot)?;
-                open.extend(tree::children(&dir));
-                for pid in tree::pids(&dir).unwrap_or_default() {
+                let (pids, children) = (tree::pids(&dir), tree::children(&dir));
+                if tree::id(&dir).ok() != Some(id) {
+                    // Removed meanwhile, and another one may have its path.
+                    self.tables.untag(id)?;
+                    continue;
+                }
+                open.extend(children);
+                for pid in pids.unwrap_or_default() {
                     if seen.insert(pid) {
                         new = true;
                         self.adopt(slot, pid, below)?;
