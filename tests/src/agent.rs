@@ -49,7 +49,33 @@ pub fn command(arguments: &[&str]) -> Result<Command> {
 /// # Errors
 /// It is not built, cannot start, or did not end.
 pub fn output(arguments: &[&str]) -> Result<Output> {
-    let child = command(arguments)?
+    finish(&mut command(arguments)?)
+}
+
+/// A command of the agent's binary, in a mount namespace of its own in which this shell script has run
+/// before.
+///
+/// # Errors
+/// It is not built.
+pub fn apart(script: &str, arguments: &[&str]) -> Result<Command> {
+    let inner = format!("set -e\n{script}\nexec \"$@\"");
+    let mut command = Command::new("unshare");
+    command
+        .args(["--mount", "--propagation", "private", "sh", "-c", &inner])
+        .arg("sh")
+        .arg(place::program("GUARD_AGENT", "metamcp-guard")?)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .env_remove("RUST_LOG");
+    Ok(command)
+}
+
+/// Runs a command to its end, which must come within a minute.
+///
+/// # Errors
+/// It cannot start, or did not end.
+pub fn finish(command: &mut Command) -> Result<Output> {
+    let child = command
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
@@ -61,10 +87,7 @@ pub fn output(arguments: &[&str]) -> Result<Output> {
         Ok(output) => output.context("waiting for metamcp-guard"),
         Err(_) => {
             let _ = kill_process(pid, Signal::KILL);
-            bail!(
-                "metamcp-guard {} did not end within a minute",
-                arguments.join(" ")
-            )
+            bail!("{command:?} did not end within a minute")
         }
     }
 }
@@ -91,9 +114,20 @@ impl Agent {
     /// # Errors
     /// The binary is not built, or does not start.
     pub fn run_with(environment: &[(&str, &str)], arguments: &[&str]) -> Result<Self> {
-        let mut child = command(&[&["run", "--log-format", "json"], arguments].concat())?
-            .env("RUST_LOG", "info")
-            .envs(environment.iter().copied())
+        let mut command = command(&[&["run", "--log-format", "json"], arguments].concat())?;
+        Self::start(
+            command
+                .env("RUST_LOG", "info")
+                .envs(environment.iter().copied()),
+        )
+    }
+
+    /// Starts a command that becomes an agent with JSON on its standard output.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub fn start(command: &mut Command) -> Result<Self> {
+        let mut child = command
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()

@@ -7,10 +7,14 @@
 
 #[path = "cli/alone.rs"]
 mod alone;
+#[path = "cli/bad.rs"]
+mod bad;
 #[path = "cli/ended.rs"]
 mod ended;
 #[path = "cli/held.rs"]
 mod held;
+#[path = "cli/lives.rs"]
+mod lives;
 #[path = "cli/running.rs"]
 mod running;
 #[path = "cli/seen.rs"]
@@ -38,6 +42,12 @@ fn main() {
         ),
         trial("run_without_root_says_so", alone::run_without_root),
         trial("usage_errors_are_exit_code_2", alone::bad_usage),
+        trial("bad_input_is_said_with_its_fix", bad::every_row),
+        trial("an_agent_lives_with_bad_input", lives::agent_lives),
+        trial(
+            "what_is_not_mounted_is_mounted_and_garbage_taken_away",
+            lives::mounts_of_its_own,
+        ),
         trial("a_second_agent_says_who_holds_the_gate", held::second_agent),
         trial(
             "in_another_pid_namespace_it_does_not_start",

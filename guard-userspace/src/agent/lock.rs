@@ -24,7 +24,9 @@ impl Lock {
     /// [`Code::Held`] with the pid of who holds it; or it cannot be made.
     pub fn take(socket: &Path) -> Result<Self, Failure> {
         let failed = |error: std::io::Error| {
-            anyhow!("cannot use {LOCK}: {error}; the agent keeps others out by it")
+            anyhow!(
+                "cannot use {LOCK}, by which the agent keeps others out: {error}; make /run writable"
+            )
         };
         fs::create_dir_all(FOLDER).map_err(failed)?;
         let mut options = File::options();

@@ -138,7 +138,7 @@ fn refused(error: &AuthError) -> Response {
     }
 }
 
-fn problem(status: StatusCode, error: &str) -> Response {
+pub(super) fn problem(status: StatusCode, error: &str) -> Response {
     let error = error.to_owned();
     (
         status,

@@ -23,8 +23,8 @@ pub enum ListenError {
     },
     /// The Unix socket.
     #[error(
-        "cannot make the socket {}: {source}; `metamcp-guard status` will find no agent: make its \
-         directory writable, or name another with --socket", path.display()
+        "cannot make the socket {}: {source}; `metamcp-guard status` will find no agent: name one \
+         with --socket whose directory is there, writable and not too long", path.display()
     )]
     Unix {
         /// Where.

@@ -21,6 +21,7 @@ pub fn router(snapshots: Snapshots, orders: Orders, door: Door) -> Router {
         .fallback(nothing_here)
         .with_state(snapshots)
         .merge(act::routes(orders, door))
+        .method_not_allowed_fallback(not_so)
 }
 
 async fn healthz(State(snapshots): State<Snapshots>) -> Response {
@@ -52,9 +53,13 @@ async fn status(State(snapshots): State<Snapshots>) -> Response {
 }
 
 async fn nothing_here() -> Response {
-    let body = "nothing here; there are /healthz, /metrics, /api/v1/status and \
-                POST /api/v1/actions\n";
-    (StatusCode::NOT_FOUND, body).into_response()
+    let why = "nothing here; there are /healthz, /metrics, /api/v1/status and POST /api/v1/actions";
+    act::problem(StatusCode::NOT_FOUND, why)
+}
+
+async fn not_so() -> Response {
+    let why = "not by this method: /api/v1/actions takes POST, all else GET";
+    act::problem(StatusCode::METHOD_NOT_ALLOWED, why)
 }
 
 #[cfg(test)]

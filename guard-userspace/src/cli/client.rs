@@ -27,6 +27,14 @@ pub enum ClientError {
     /// Nobody listens.
     #[error("no agent answers at {}; start one: sudo metamcp-guard run", .0.display())]
     NoAgent(PathBuf),
+    /// No socket can be there.
+    #[error("{} cannot be an agent's socket: {cause}; name its socket with --socket", socket.display())]
+    NoPath {
+        /// Where.
+        socket: PathBuf,
+        /// Why.
+        cause: String,
+    },
     /// The socket is root's.
     #[error("may not ask the agent at {}: only root may; run it with sudo", .0.display())]
     NotAllowed(PathBuf),
@@ -70,6 +78,7 @@ impl From<ClientError> for Failure {
     fn from(error: ClientError) -> Self {
         let code = match error {
             ClientError::NoAgent(_) => Code::NotFound,
+            ClientError::NoPath { .. } => Code::Usage,
             ClientError::NotAllowed(_) => Code::NoPermission,
             ClientError::Problem { status, .. } => code_of(status),
             _ => Code::CheckFailed,
@@ -162,6 +171,10 @@ fn unreachable(socket: &Path, err: &io::Error) -> ClientError {
     match err.kind() {
         ErrorKind::NotFound | ErrorKind::ConnectionRefused => ClientError::NoAgent(socket),
         ErrorKind::PermissionDenied => ClientError::NotAllowed(socket),
+        ErrorKind::InvalidInput | ErrorKind::NotADirectory => ClientError::NoPath {
+            socket,
+            cause: err.to_string(),
+        },
         _ => ClientError::Broken {
             socket,
             cause: err.to_string(),

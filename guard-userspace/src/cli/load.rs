@@ -83,6 +83,9 @@ fn unreadable(path: &Path, error: &std::io::Error) -> Failure {
                 "there is no file {shown}; check the path, or leave --config out for the defaults"
             ),
         ),
-        _ => Failure::new(Code::Usage, anyhow!("cannot read {shown}: {error}")),
+        _ => Failure::new(
+            Code::Usage,
+            anyhow!("cannot read {shown}: {error}; --config takes the path of a TOML file"),
+        ),
     }
 }

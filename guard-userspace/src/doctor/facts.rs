@@ -2,7 +2,7 @@
 
 use super::docker::{self, Docker};
 use crate::evidence::cgroup::{self, Layout};
-use crate::evidence::process;
+use crate::evidence::{mounts, process};
 use crate::kernel::deny::Refusal;
 use crate::kernel::deny::probe::probe;
 use procfs::process::Process;
@@ -52,11 +52,10 @@ impl Facts {
     #[must_use]
     pub fn gather() -> Self {
         let myself = Process::myself().ok();
-        let mounts = myself.as_ref().and_then(|me| me.mountinfo().ok());
+        let mounts = mounts::here().ok();
         let mounted = |kind: &str| {
-            let mounts = mounts.as_ref()?.0.iter();
+            let mut mounts = mounts.as_ref()?.iter();
             mounts
-                .into_iter()
                 .find(|mount| mount.fs_type == kind)
                 .map(|mount| mount.mount_point.clone())
         };

@@ -3,7 +3,8 @@
 //! The guard follows the v2 hierarchy alone. On a hybrid host that is one mount among those of v1
 //! (`/sys/fs/cgroup/unified` with systemd); a container's processes are in it as in all others.
 
-use procfs::process::{MountInfo, Process};
+use super::mounts;
+use procfs::process::MountInfo;
 use std::path::{Path, PathBuf};
 
 /// How cgroups are mounted, as this process sees it.
@@ -41,7 +42,7 @@ impl Layout {
 pub enum CgroupError {
     /// /proc/self/mountinfo cannot be read.
     #[error("cannot read the list of mounts: {0}; is /proc mounted?")]
-    Mounts(#[from] procfs::ProcError),
+    Mounts(#[from] std::io::Error),
     /// v1 alone.
     #[error(
         "cgroup v2 is not mounted, only v1; mount it beside v1: \
@@ -58,7 +59,7 @@ pub enum CgroupError {
 /// # Errors
 /// The list of mounts cannot be read.
 pub fn layout() -> Result<Layout, CgroupError> {
-    Ok(layout_of(&Process::myself()?.mountinfo()?.0))
+    Ok(layout_of(&mounts::here()?))
 }
 
 /// Where the v2 hierarchy is mounted: `/sys/fs/cgroup`, on a hybrid host

@@ -1,7 +1,8 @@
 //! Memory charged to a cgroup: by the v2 hierarchy where it has the memory controller, on a hybrid
 //! host by v1's, in which a container has the same path.
 
-use procfs::process::{MountInfo, Process};
+use super::mounts;
+use procfs::process::MountInfo;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -28,8 +29,7 @@ impl Accounts {
     /// Of this host, whose v2 hierarchy is mounted at `v2_mount`.
     #[must_use]
     pub fn find(v2_mount: &Path) -> Self {
-        let mounts = Process::myself().and_then(|myself| myself.mountinfo());
-        let v1 = mounts.ok().and_then(|mounts| v1_memory(&mounts.0));
+        let v1 = mounts::here().ok().and_then(|mounts| v1_memory(&mounts));
         let v2 = v2_mount.to_owned();
         Self { v2, v1 }
     }

@@ -2,5 +2,6 @@
 
 pub mod cgroup;
 pub mod memory;
+pub mod mounts;
 pub mod process;
 pub mod tree;

@@ -2,8 +2,13 @@
 
 use crate::mask;
 use procfs::process::{ProcState, Process, Stat, StatFlags};
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+/// Most that is read of a command line, in bytes: a process can write megabytes there.
+const LINE_MAX: usize = 16 << 10;
 
 /// A process that lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,8 +62,30 @@ pub fn kin(pid: u32) -> Option<Kin> {
         start_ticks: stat.starttime,
         parent: u32::try_from(stat.ppid).ok()?,
         session: u32::try_from(stat.session).ok()?,
-        argv: mask::each(&process.cmdline().unwrap_or_default()),
+        argv: command_line(pid).unwrap_or_default(),
     })
+}
+
+/// procfs would give nothing at all of a line that is not UTF-8, and read one of any length.
+fn command_line(pid: u32) -> io::Result<Vec<String>> {
+    let mut line = Vec::new();
+    let file = File::open(format!("/proc/{pid}/cmdline"))?;
+    file.take(LINE_MAX as u64 + 1).read_to_end(&mut line)?;
+    Ok(arguments(&line))
+}
+
+/// Arguments, each ended by NUL, masked. One that is cut is left out: half a secret has no telling shape.
+fn arguments(line: &[u8]) -> Vec<String> {
+    let whole = match line.get(..LINE_MAX) {
+        Some(first) if line.len() > LINE_MAX => {
+            let end = first.iter().rposition(|byte| *byte == 0).unwrap_or(0);
+            first.get(..end).unwrap_or_default()
+        }
+        _ => line,
+    };
+    let words = whole.split(|byte| *byte == 0);
+    let words = words.filter(|word| !word.is_empty());
+    mask::each(&words.map(String::from_utf8_lossy).collect::<Vec<_>>())
 }
 
 /// What a process has used and how long it has lived, in clock ticks' precision.
@@ -130,6 +157,41 @@ fn process(pid: u32) -> Option<Process> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use procfs::FromRead;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_command_line_is_read_whatever_is_in_it() {
+        let check = |line: &[u8], expected: &[&str]| assert_eq!(arguments(line), expected);
+        check(b"node\0x.js\0", &["node", "x.js"]);
+        check(
+            b"node\0\xff\xfe\0--token\0hunter2\0",
+            &["node", "\u{fffd}\u{fffd}", "--token", "***"],
+        );
+        check(b"written over", &["written over"]);
+        check(b"", &[]);
+        let long = [&b"node\0"[..], &[b'x'; LINE_MAX]].concat();
+        check(&long, &["node"]);
+        check(&[b'x'; LINE_MAX + 1], &[]);
+        assert!(!kin(std::process::id()).unwrap().argv.is_empty());
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_a_command_line(line: Vec<u8>) {
+            let _ = arguments(&line);
+        }
+
+        /// `comm` is what a process likes, of at most 15 bytes; what is behind it is the kernel's. (procfs
+        /// panics at a line that ends with `comm`, which no kernel writes.)
+        #[test]
+        fn any_name_of_a_process_is_read(comm in prop::collection::vec(any::<u8>(), 0..16)) {
+            let fields = "1 1 1 0 -1 64 0 0 0 0 1 2 0 0 20 0 3 0 777 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 17 0 0 0";
+            let line = [b"1 (", &comm[..], b") S ", fields.as_bytes(), b"\n"].concat();
+            let stat = Stat::from_read(&line[..]);
+            prop_assert_eq!(stat.ok().map(|stat| (stat.starttime, is_living(&stat))), Some((777, true)));
+        }
+    }
 
     #[test]
     fn this_process_lives_and_has_a_start() {

@@ -168,7 +168,7 @@ impl Struct<'_, '_> {
             let at = (offset & bits) / 8;
             match btf.name(name) {
                 found if found == member => Some(at),
-                [] if depth > 0 => Some(at + btf.composite(kind)?.find(member, depth - 1)?),
+                [] if depth > 0 => at.checked_add(btf.composite(kind)?.find(member, depth - 1)?),
                 _ => None,
             }
         })

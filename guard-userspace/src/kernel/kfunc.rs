@@ -61,6 +61,7 @@ fn code(object: &[u8]) -> Vec<Range<usize>> {
 mod tests {
     use super::*;
     use crate::kernel::load::OBJECT;
+    use proptest::prelude::*;
 
     fn marks(object: &[u8]) -> usize {
         let calls = object.windows(INSTRUCTION);
@@ -83,6 +84,28 @@ mod tests {
         assert_eq!(marks(&object), left);
         let differing = object.iter().zip(OBJECT).filter(|(a, b)| a != b).count();
         assert!(differing <= 4 * ALL.len());
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+        /// The object's own bytes, spoilt where its head and its sections are described.
+        #[test]
+        fn a_spoilt_object_is_no_panic(
+            spoilt in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),
+            cut in any::<prop::sample::Index>(),
+        ) {
+            let mut object = OBJECT.to_vec();
+            let tail = object.len() - (4 << 10);
+            for (at, byte) in spoilt {
+                let at = at.index(4 << 10);
+                object[if at < 64 { at } else { tail + at }] = byte;
+            }
+            let _ = code(&object);
+            let _ = crate::kernel::layout::check(&object);
+            object.truncate(cut.index(OBJECT.len()));
+            let _ = code(&object);
+            let _ = crate::kernel::layout::check(&object);
+        }
     }
 
     #[test]

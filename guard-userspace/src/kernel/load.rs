@@ -36,7 +36,7 @@ pub enum LoadError {
     )]
     NoTypes(io::Error),
     /// Type information that cannot be read.
-    #[error(transparent)]
+    #[error("{TYPES}: {0}")]
     Damaged(#[from] Damaged),
     /// The object is another agent's.
     #[error(transparent)]

@@ -35,7 +35,7 @@ pub enum PinError {
     )]
     Unmounted(io::Error),
     /// The folder cannot be made, read or moved.
-    #[error("cannot use {}: {source}", path.display())]
+    #[error("cannot use {}: {source}; see what is there and move it away", path.display())]
     Folder {
         /// Where.
         path: PathBuf,
@@ -71,7 +71,7 @@ impl Pins {
         }
         let dir = Path::new(BPFFS).join(FOLDER);
         match fs::create_dir(&dir) {
-            Err(source) if source.kind() != io::ErrorKind::AlreadyExists => {
+            Err(source) if source.kind() != io::ErrorKind::AlreadyExists || !dir.is_dir() => {
                 Err(PinError::Folder { path: dir, source })
             }
             _ => Ok(Self { dir }),
@@ -149,7 +149,14 @@ impl Pins {
         names.sort_by_key(|name| turn(name));
         let mut first = Ok(());
         for name in names {
-            let removed = gone(fs::remove_file(self.dir.join(name)));
+            let path = self.dir.join(name);
+            // Nothing of ours is a folder, and one that somebody made must not keep the gate.
+            let is_folder = fs::symlink_metadata(&path).is_ok_and(|meta| meta.is_dir());
+            let removed = gone(if is_folder {
+                fs::remove_dir_all(path)
+            } else {
+                fs::remove_file(path)
+            });
             first = first.and(removed);
         }
         let removed = first.and(gone(fs::remove_dir(&self.dir)));

@@ -1,6 +1,6 @@
 //! Finds tracefs and the places of fields in its events, which differ from kernel to kernel.
 
-use procfs::process::Process;
+use crate::evidence::mounts;
 use rustix::mount::{MountFlags, mount};
 use std::fs;
 use std::io;
@@ -46,9 +46,8 @@ pub enum TracefsError {
 /// # Errors
 /// It cannot be.
 pub fn place() -> Result<PathBuf, TracefsError> {
-    let mounts = Process::myself().and_then(|me| me.mountinfo());
-    let mounted = mounts.ok().and_then(|mounts| {
-        let mut all = mounts.0.into_iter();
+    let mounted = mounts::here().ok().and_then(|mounts| {
+        let mut all = mounts.into_iter();
         all.find(|mount| mount.fs_type == "tracefs")
             .map(|mount| mount.mount_point)
     });
@@ -99,6 +98,17 @@ fn offset(format: &str, wanted: &str) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn any_text_is_a_format(text: String, lines in "(\tfield:[a-z \\[;:]{0,20};\toffset:-?[0-9]{0,12};\n){0,4}") {
+            for field in ["", "pid"] {
+                let _ = offset(&text, field);
+                let _ = offset(&lines, field);
+            }
+        }
+    }
 
     #[test]
     fn a_fields_offset_is_read_from_the_format() {

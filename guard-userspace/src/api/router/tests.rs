@@ -109,12 +109,27 @@ async fn the_status_comes_back_as_it_was() {
     );
 }
 
+/// The reason in a body that is JSON.
+fn said(answer: &str) -> String {
+    let body = answer.split_once("\r\n\r\n").unwrap().1;
+    let body: serde_json::Value = serde_json::from_str(body).unwrap();
+    body["error"].as_str().unwrap().to_owned()
+}
+
 #[tokio::test]
 async fn what_is_not_there_and_what_may_not_be_done() {
     let answer = get(status(), "/nowhere", "").await;
     assert!(answer.starts_with("HTTP/1.1 404 "), "{answer}");
+    assert!(said(&answer).contains("/api/v1/status"), "{answer}");
     let post = "POST /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
-    assert!(ask(status(), post).await.starts_with("HTTP/1.1 405 "));
+    let answer = ask(status(), post).await;
+    assert!(answer.starts_with("HTTP/1.1 405 "), "{answer}");
+    assert!(said(&answer).contains("GET"), "{answer}");
+    let get = get(status(), "/api/v1/actions", "").await;
+    assert!(
+        get.starts_with("HTTP/1.1 405 ") && said(&get).contains("POST"),
+        "{get}"
+    );
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 //! procfs has a reader for it, which leaves `\040` in paths and fails as a whole at one name that is
 //! not UTF-8. Whoever may mount in a container could hide all its mounts from us by such a name.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
@@ -94,28 +94,36 @@ fn is_remote(filesystem: &[u8]) -> bool {
     filesystem.starts_with(b"fuse.") || REMOTE.iter().any(|name| name.as_bytes() == filesystem)
 }
 
-/// The way to what is mounted on a remote filesystem leads through it.
+/// The way to what is mounted on a remote filesystem leads through it. Each mount is judged once: who may
+/// mount in a container may nest 100,000 of them (fs.mount-max).
 fn spread_remote(mounts: &mut [Mount]) {
     let parents: BTreeMap<u64, u64> = mounts
         .iter()
         .map(|mount| (mount.id, mount.parent))
         .collect();
-    let remote: BTreeSet<u64> = mounts
+    let mut judged: BTreeMap<u64, bool> = mounts
         .iter()
         .filter(|mount| mount.kind == Kind::Remote)
-        .map(|mount| mount.id)
+        .map(|mount| (mount.id, true))
         .collect();
     for mount in mounts.iter_mut() {
-        let mut above = mount.parent;
-        // As many steps as there are mounts: a list read while it changes may be a ring.
-        for _ in 0..parents.len() {
-            if remote.contains(&above) {
-                mount.kind = Kind::Remote;
+        let mut way = Vec::new();
+        let mut at = mount.id;
+        let verdict = loop {
+            if let Some(verdict) = judged.get(&at) {
+                break *verdict;
             }
-            match parents.get(&above) {
-                Some(next) if *next != above => above = *next,
-                _ => break,
+            // Until it is known: a list that is read while it changes may be a ring.
+            judged.insert(at, false);
+            way.push(at);
+            match parents.get(&at) {
+                Some(next) => at = *next,
+                None => break false,
             }
+        };
+        judged.extend(way.into_iter().map(|id| (id, verdict)));
+        if verdict {
+            mount.kind = Kind::Remote;
         }
     }
 }
@@ -204,6 +212,20 @@ mod tests {
         // Two mounts that are each other's parent are nobody's, and end.
         let ring = "1 2 0:1 / /a rw - ext4 a rw\n2 1 0:1 / /b rw - ext4 a rw";
         assert_eq!(kinds(ring), [(1, Kind::Local), (2, Kind::Local)]);
+    }
+
+    /// Within the second that a unit test may take, where each step up from each mount took minutes.
+    #[test]
+    fn mounts_nested_without_end_are_read() {
+        let list: String = (1..=100_000u32)
+            .map(|id| format!("{id} {} 0:1 / /m rw - ext4 a rw\n", id - 1))
+            .collect();
+        let remote = list.replacen("ext4", "nfs", 1);
+        for (list, kind) in [(&list, Kind::Local), (&remote, Kind::Remote)] {
+            let mounts = parse(list.as_bytes());
+            assert_eq!(mounts.len(), 100_000);
+            assert!(mounts.iter().all(|mount| mount.kind == kind));
+        }
     }
 
     proptest! {

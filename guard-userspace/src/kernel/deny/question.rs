@@ -130,6 +130,29 @@ pub fn say(group: impl AsFd, fd: RawFd, answer: Answer) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// Short ones too: the kernel writes whole ones, and nothing is believed of others.
+        #[test]
+        fn any_bytes_are_an_event_or_none(mut bytes in prop::collection::vec(any::<u8>(), 0..30), good: bool) {
+            if good && bytes.len() >= 8 {
+                bytes[4] = FANOTIFY_METADATA_VERSION;
+            }
+            // No descriptor of ours is closed: there is none, or none with such a number.
+            if let Some(high) = bytes.get_mut(19) {
+                *high |= 0x70;
+            }
+            let (reader, mut writer) = io::pipe().unwrap();
+            io::Write::write_all(&mut writer, &bytes).unwrap();
+            drop(writer);
+            match read(&reader) {
+                Ok(Read::Asked(_)) => prop_assert!(good && bytes.len() >= 24),
+                Ok(Read::Nothing) => prop_assert!(bytes.len() < 24),
+                Ok(Read::Overflow) | Err(_) => prop_assert!(bytes.len() >= 24),
+            }
+        }
+    }
 
     #[test]
     fn what_the_kernel_reads_and_writes() {
