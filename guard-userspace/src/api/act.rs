@@ -72,7 +72,7 @@ pub(super) fn routes(orders: Orders, door: Door) -> Router {
         .with_state(Acting { orders, door })
 }
 
-/// The body of an answer that is no [`ActionAnswer`].
+/// The body of an answer that is no [`Answer`].
 #[derive(Debug, Serialize)]
 struct Problem {
     error: String,

@@ -268,7 +268,7 @@ fn ask(port: u16, request: &[u8]) -> Result<String> {
     let mut answer = Vec::new();
     match stream.read_to_end(&mut answer) {
         Err(error) if error.kind() != std::io::ErrorKind::ConnectionReset => {
-            return Err(error).context("no answer");
+            Err(error).context("no answer")
         }
         _ => Ok(String::from_utf8_lossy(&answer).into_owned()),
     }

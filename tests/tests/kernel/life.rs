@@ -14,6 +14,7 @@ use guard_tests::check::{eventually, same};
 use guard_tests::guarded::{Guarded, Left, ONLY, SOON, Target, WIDE, cap};
 use guard_tests::load::tally::Report;
 use guard_tests::{Cgroup, Storm, Witness};
+use serde_json::Value;
 
 use crate::scene::{STAYS, expected, gauges, refuses, settles};
 
@@ -36,6 +37,11 @@ fn leaving(head: &str, cgroup: &Cgroup, gate: &str) -> Result<Guarded> {
     let mut guarded = Guarded::begin_all("info", head, &[target], &[])?;
     guarded.ready(ONLY)?;
     Ok(guarded)
+}
+
+/// A field of a log line.
+fn field(line: &Value, name: &str) -> Value {
+    line.get(name).cloned().unwrap_or_default()
 }
 
 /// A map that is pinned.
@@ -123,15 +129,15 @@ pub fn kept_and_taken_over() -> Result<()> {
     let before = settles(&guarded, 26, 26)?;
     let socket = guarded.socket.clone();
     let (left, said) = guarded.stop_and_leave()?;
-    let kept = said.iter().find(|line| line["event"] == "kept");
-    let mode = kept.context("it says that its gate stays")?["mode"].clone();
+    let kept = said.iter().find(|line| field(line, "event") == "kept");
+    let mode = field(kept.context("it says that its gate stays")?, "mode");
     let alone = match expected()? {
         GateMode::Deny => GateMode::Kill,
         mode => mode,
     };
     same("how it refuses alone", mode.as_str(), Some(alone.name()))?;
     ensure!(
-        !said.iter().any(|line| line["event"] == "disarmed"),
+        !said.iter().any(|line| field(line, "event") == "disarmed"),
         "nothing is let go of"
     );
 
@@ -143,8 +149,12 @@ pub fn kept_and_taken_over() -> Result<()> {
 
     let mut guarded = left.start()?;
     let armed = guarded.hears(ONLY, "armed", &[])?;
-    same("inherited", armed["inherited"].as_bool(), Some(true))?;
-    same("adopted", armed["adopted"].as_u64(), Some(26))?;
+    same(
+        "inherited",
+        field(&armed, "inherited").as_bool(),
+        Some(true),
+    )?;
+    same("adopted", field(&armed, "adopted").as_u64(), Some(26))?;
     let after = settles(&guarded, 26, 26)?;
     same("spawns", after.counts.spawns, before.counts.spawns)?;
     same("entered", after.counts.entered, before.counts.entered)?;
@@ -238,7 +248,7 @@ pub fn half_made() -> Result<()> {
         }
         let mut guarded = left.start()?;
         let why = guarded.agent.wait_for("replaced", SOON, |_| true)?;
-        let why = why["why"].to_string();
+        let why = field(&why, "why").to_string();
         ensure!(why.contains(because), "{spoil}: {why}");
         let report = Storm::run(&cgroup, &["execs", "12", "--hold", "300"])?;
         same("let in", report.executed, 7)?;
@@ -253,13 +263,15 @@ pub fn disarmed() -> Result<()> {
     let (one, two) = (Cgroup::new("disarmed")?, Cgroup::new("held")?);
     let paths = [&one, &two].map(|cgroup| cgroup.path().display().to_string());
     let gate = cap(CAP);
-    let of = |index: usize, name| Target {
+    let [first, second] = &paths;
+    let of = |path, name| Target {
         name,
-        path: &paths[index],
+        path,
         gate: &gate,
     };
     let head = "on_agent_exit = \"keep\"";
-    let mut guarded = Guarded::begin_all("info", head, &[of(0, "one"), of(1, "two")], &[])?;
+    let mut guarded =
+        Guarded::begin_all("info", head, &[of(first, "one"), of(second, "two")], &[])?;
     guarded.ready("one")?;
     guarded.ready("two")?;
     let socket = guarded.socket.clone();
@@ -314,9 +326,10 @@ pub fn observed_afterwards() -> Result<()> {
 pub fn by_name() -> Result<()> {
     let (one, two) = (Cgroup::new("first")?, Cgroup::new("second")?);
     let paths = [&one, &two].map(|cgroup| cgroup.path().display().to_string());
-    let of = |index: usize, name| Target {
+    let [first, second] = &paths;
+    let of = |path, name| Target {
         name,
-        path: &paths[index],
+        path,
         gate: WIDE,
     };
     let head = "on_agent_exit = \"keep\"";
@@ -327,19 +340,19 @@ pub fn by_name() -> Result<()> {
         }
         Ok(guarded)
     };
-    let guarded = start(&[of(0, "one"), of(1, "two")])?;
+    let guarded = start(&[of(first, "one"), of(second, "two")])?;
     Storm::run(&one, &["forks", "30"])?;
     Storm::run(&two, &["forks", "70"])?;
     guarded.until_of("two", "70 spawns", |said| said.counts.spawns == 70)?;
     guarded.kill_and_leave()?.forget();
-    let mut guarded = start(&[of(1, "two")])?;
+    let mut guarded = start(&[of(second, "two")])?;
     guarded
         .agent
-        .wait_for("disarmed", SOON, |line| line["target"] == "one")?;
+        .wait_for("disarmed", SOON, |line| field(line, "target") == "one")?;
     same("spawns of two", guarded.target("two")?.counts.spawns, 70)?;
     Storm::run(&one, &["forks", "5"])?;
     guarded.kill_and_leave()?.forget();
-    let guarded = start(&[of(1, "two"), of(0, "one")])?;
+    let guarded = start(&[of(second, "two"), of(first, "one")])?;
     same("spawns of two", guarded.target("two")?.counts.spawns, 70)?;
     same("spawns of one", guarded.target("one")?.counts.spawns, 30)?;
     guarded.agent.stop_cleanly().map(drop)
