@@ -241,7 +241,7 @@ impl News<'_> {
                     cgroup,
                     path,
                     adopted,
-                    inherited: inherited.is_some(),
+                    inherited: inherited.is_some_and(|inherited| inherited.held),
                     from_birth,
                     mode,
                     errno: proof.and_then(|proof| proof.errno),

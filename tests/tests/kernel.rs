@@ -79,7 +79,19 @@ fn main() {
     ];
     let more = by_name.into_iter().filter(|(name, _)| named(name));
     chosen.extend(more.flat_map(|(_, trials)| trials));
+    if wanted.is_empty() || named("silencing") {
+        chosen.extend(silencing());
+    }
     run(chosen);
+}
+
+/// The last of all: where trampolines were taken out once, a gate that is attached later may never be asked
+/// (6.12, `lsm`: eight trials that came after this one were held by `kill`).
+fn silencing() -> Vec<Trial> {
+    vec![trial(
+        "a_gate_that_falls_silent_is_replaced",
+        silence::is_noticed,
+    )]
 }
 
 /// Of counting, what kernels have differed in: how tasks end, move and are found.
@@ -227,7 +239,6 @@ fn refusing() -> Vec<Trial> {
         ),
         trial("forks_that_fail_give_back", ends::of_failed_forks),
         trial("a_killed_cgroup_leaves_nothing", ends::of_a_killed_cgroup),
-        trial("a_gate_that_falls_silent_is_replaced", silence::is_noticed),
         trial("a_killed_agent_lets_go", ends::of_the_agent),
         trial("a_full_table_of_processes_refuses", full::of_processes),
         trial("a_full_table_of_trees_refuses", full::of_trees),

@@ -105,7 +105,7 @@ pub enum InputKind {
         path: String,
         /// Processes that were in it already.
         adopted: u64,
-        /// It was held without an agent until now: its counts and limits then.
+        /// An earlier agent has had it: its counts and limits until now.
         inherited: Option<Box<Inherited>>,
         /// Armed by the kernel before its first process.
         from_birth: bool,
@@ -211,6 +211,8 @@ pub struct Inherited {
     pub counters: TargetCounters,
     /// The limits that were in force.
     pub limits: GateLimits,
+    /// Its cgroup is the one that was held; else it is another one, and only its slot is the same.
+    pub held: bool,
 }
 
 impl Inherited {

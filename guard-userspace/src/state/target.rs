@@ -262,10 +262,14 @@ impl TargetState {
     /// What was counted without an agent is not told as if it had happened now, and a cap that was fixed
     /// is not fixed anew.
     fn inherit(&mut self, inherited: &Inherited) {
-        let Inherited { counters, limits } = inherited;
+        let Inherited {
+            counters,
+            limits,
+            held,
+        } = inherited;
         self.counts.resume(counters);
         self.lost.insert("ring", counters.lost);
-        if limits.startup_ns == 0 {
+        if *held && limits.startup_ns == 0 {
             self.auto_cap = Some(limits.max_processes);
         }
     }

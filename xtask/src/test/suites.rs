@@ -80,7 +80,10 @@ pub const SUITES: &[Suite] = &[
         kind: Kind::Binary(Binary {
             environment: &[
                 ("GUARD_EXPECT_MODE", "lsm"),
-                ("GUARD_TRIALS", "counting,refusing,storming,lasting-brief"),
+                (
+                    "GUARD_TRIALS",
+                    "counting,refusing,storming,lasting-brief,silencing",
+                ),
                 ("GUARD_STORMS", "5"),
                 ("GUARD_KILLS", "3"),
             ],
@@ -99,7 +102,7 @@ pub const SUITES: &[Suite] = &[
         kind: Kind::Binary(Binary {
             environment: &[
                 ("GUARD_EXPECT_MODE", "fmod_ret"),
-                ("GUARD_TRIALS", "refusing,denying"),
+                ("GUARD_TRIALS", "refusing,denying,silencing"),
             ],
             machine: Some(Machine {
                 kernel: "6.12",

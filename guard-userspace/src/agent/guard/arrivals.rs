@@ -159,7 +159,8 @@ impl Guard {
             return;
         }
         self.go_down(at, id, "its cgroup is another one now");
-        if let Some(inherited) = self.take_over(id, &up) {
+        let inherited = self.take_over(id, &up);
+        if let Some(inherited) = inherited.clone().filter(|inherited| inherited.held) {
             // All of it is counted: to list and adopt it would count once more who is just ending.
             let came = Came {
                 adopted: inherited.processes(),
@@ -188,7 +189,7 @@ impl Guard {
                 }
                 let came = Came {
                     adopted: armed.adopted,
-                    inherited: None,
+                    inherited,
                     from_birth: false,
                     started_ns: found.started_boot_ns,
                 };

@@ -1,6 +1,6 @@
 //! What earlier agents left at work, and what this one leaves.
 //!
-//! A target has its slot by its name (`OWNERS`). Its limits stay in force until this agent sets others,
+//! A target has its slot by its name (`NOTES`). Its limits stay in force until this agent sets others,
 //! and it is looked at as one that ran already, which finds everything counted.
 
 use super::Guard;
@@ -57,18 +57,22 @@ impl Guard {
         true
     }
 
-    /// Takes over a target that was held without an agent; `None`: it was not. What was its cgroup
-    /// meanwhile and is no more is let go of.
+    /// Takes over a target that an earlier agent has left; `None`: none has, or it was taken over already.
+    /// What was its cgroup meanwhile and is no more is let go of.
     pub(super) fn take_over(&mut self, id: TargetId, up: &Up) -> Option<Box<Inherited>> {
         let place = self.places.get_mut(id)?;
         if !std::mem::take(&mut place.inherited) {
             return None;
         }
-        let was_here = self.kernel.tables.slot_of(up.id.0) == Some(id.0);
+        let held = self.kernel.tables.slot_of(up.id.0) == Some(id.0);
         self.let_go_of_slot(id, Some(up));
         let counters = self.kernel.tables.counters(id.0).ok()?;
         let limits = self.kernel.tables.limits(id.0).ok()?;
-        was_here.then(|| Box::new(Inherited { counters, limits }))
+        Some(Box::new(Inherited {
+            counters,
+            limits,
+            held,
+        }))
     }
 
     /// Lets go of all cgroups of a slot, but for that one and what is in it.
@@ -98,7 +102,7 @@ impl Guard {
     pub(super) fn let_go_of_unwanted(&mut self) {
         let mut targets = self.config.targets.iter();
         if targets.any(|target| matches!(target.source, TargetSource::Label(_)))
-            && self.patience > 0
+            && self.patience > 1
         {
             self.patience -= 1;
             return;
