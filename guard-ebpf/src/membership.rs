@@ -53,8 +53,10 @@ pub fn born<B: Birth>(target: Target, parent: Ref<ProcessEntry>, birth: B) {
         return;
     };
     let pid = birth.pid();
-    let child = birth.task();
-    let start_ns = child.map_or_else(task::now_ns, Fields::task_start_ns);
+    let (start_ns, found) = match birth.task() {
+        Some(child) => (child.task_start_ns(), true),
+        None => (task::now_ns(), false),
+    };
     let nobody = grant.place.role() == Role::Nobody;
     let root = !nobody && trees::is_root(grant.place, Place(parent.get().place), pid);
     let flags = match (nobody, root) {
@@ -71,7 +73,7 @@ pub fn born<B: Birth>(target: Target, parent: Ref<ProcessEntry>, birth: B) {
         slot: target.slot,
         parent: task::tgid(),
     };
-    let added = add(pid, &new, child.is_some());
+    let added = add(pid, &new, found);
     if added != Added::There {
         // What was there already came in by an attach between its birth and this event, and is
         // counted as that.
@@ -93,7 +95,10 @@ pub fn born<B: Birth>(target: Target, parent: Ref<ProcessEntry>, birth: B) {
     deny::look(target);
     // Moved out between its birth and this event, or born outside by CLONE_INTO_CGROUP: the move
     // saw no entry, so we take it away. Had it seen one, the entry is another target's by now.
-    if let Some(child) = child
+    // The task is found anew: kept until here it is spilled, unset where there is none, and 6.1 refuses
+    // a program that could read it so.
+    if found
+        && let Some(child) = birth.task()
         && !child.task_shares_cgroups()
     {
         let slot = child.task_cgroup_id().and_then(maps::cgroup_slot);
