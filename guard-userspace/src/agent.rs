@@ -1,7 +1,7 @@
 //! The agent: sees to it that it can work and survives what it guards against, then follows the
 //! kernel, the targets and the clock in one loop.
 
-mod clock;
+pub mod clock;
 mod follow;
 mod guard;
 pub mod lock;

@@ -4,6 +4,7 @@ use super::args::Status as Options;
 use super::client::ClientError;
 use super::exit::{Code, Failure};
 use super::{client, out};
+use crate::agent::clock;
 use crate::kernel::events::Events;
 use crate::kernel::left;
 use crate::model::status::{GateStatus, Status, TargetStatus};
@@ -38,21 +39,13 @@ pub fn run(options: &Options, socket: &Path) -> Result<(), Failure> {
 
 /// What is at work all the same.
 fn without_agent(error: &ClientError) -> Failure {
-    let error = match left::look(now_ns()) {
+    let error = match left::look(clock::now().boot_ns) {
         Some(gate) => {
             anyhow!("{error}, which takes it over; {gate}. Take it away: sudo metamcp-guard disarm")
         }
         None => anyhow!("{error}"),
     };
     Failure::new(Code::NotFound, error)
-}
-
-/// CLOCK_BOOTTIME in nanoseconds.
-fn now_ns() -> u64 {
-    let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
-    let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
-    let rest = u64::try_from(now.tv_nsec).unwrap_or(0);
-    seconds.saturating_mul(1_000_000_000).saturating_add(rest)
 }
 
 fn is_above_warning(target: &TargetStatus) -> bool {
