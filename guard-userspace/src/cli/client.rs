@@ -1,6 +1,7 @@
 //! Asks the running agent over its Unix socket.
 
 use super::exit::{Code, Failure};
+use crate::api::act;
 use anyhow::anyhow;
 use axum::body::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
@@ -8,7 +9,8 @@ use hyper::client::conn::http1;
 use hyper::header::{HOST, HeaderValue};
 use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
-use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -64,6 +66,17 @@ pub enum ClientError {
         /// What came back.
         status: StatusCode,
     },
+    /// It cannot be asked at all.
+    #[error("cannot {what}: {cause}")]
+    Unasked {
+        /// What could not be done.
+        what: &'static str,
+        /// Why.
+        cause: String,
+    },
+    /// Its answer to an action is none.
+    #[error("the agent's answer is none: is it of another version?: {0}")]
+    NoAnswer(serde_json::Error),
     /// The conversation broke off.
     #[error("the agent at {} broke off: {cause}; ask again", socket.display())]
     Broken {
@@ -113,6 +126,22 @@ pub async fn get(socket: &Path, path: &str) -> Result<Bytes, ClientError> {
         Ok(answer) => answer,
         Err(_) => Err(ClientError::Silent(socket.to_owned())),
     }
+}
+
+/// Has the agent act, and waits for its answer.
+///
+/// # Errors
+/// Nobody answers, in time, or with success; or the answer is none.
+pub fn act<A: DeserializeOwned>(socket: &Path, action: &impl Serialize) -> Result<A, ClientError> {
+    let unasked = |what, cause: String| ClientError::Unasked { what, cause };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| unasked("start the asynchronous runtime", error.to_string()))?;
+    let body = serde_json::to_vec(action);
+    let body = body.map_err(|error| unasked("write JSON", error.to_string()))?;
+    let answer = runtime.block_on(post(socket, act::PATH, body))?;
+    serde_json::from_slice(&answer).map_err(ClientError::NoAnswer)
 }
 
 /// Sends JSON to `path` and returns the body of the answer.

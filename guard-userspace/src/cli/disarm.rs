@@ -29,8 +29,8 @@ pub(super) fn run(options: &Options, socket: &Path) -> Result<(), Failure> {
         target: options.target.clone(),
         dry_run: options.dry_run,
     };
-    let answer = match ask(&request, socket) {
-        Ok(answer) => Some(answer?),
+    let answer: Option<DisarmAnswer> = match client::act(socket, &request) {
+        Ok(answer) => Some(answer),
         Err(ClientError::NoAgent(_)) => None,
         // It has ended while it answered.
         Err(ClientError::Broken { .. }) if !options.dry_run && options.target.is_none() => None,
@@ -63,28 +63,6 @@ fn without_agent(options: &Options, socket: &Path) -> Result<(), Failure> {
         ends: false,
     };
     say(options, &answer)
-}
-
-fn ask(
-    request: &DisarmRequest,
-    socket: &Path,
-) -> Result<Result<DisarmAnswer, Failure>, ClientError> {
-    let asked = || -> Result<_, Failure> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .context("cannot start the asynchronous runtime")?;
-        let body = serde_json::to_vec(request).context("cannot write JSON")?;
-        Ok((runtime, body))
-    };
-    let (runtime, body) = match asked() {
-        Ok(asked) => asked,
-        Err(failure) => return Ok(Err(failure)),
-    };
-    let answer = runtime.block_on(client::post(socket, "/api/v1/actions", body))?;
-    let answer = serde_json::from_slice(&answer);
-    let answer = answer.context("the agent's answer is none: is it of another version?");
-    Ok(answer.map_err(Failure::from))
 }
 
 /// Removes what no agent holds any more, once none does.

@@ -23,12 +23,12 @@ pub(super) fn run(how: How, options: &Options, socket: &Path) -> Result<(), Fail
         dry_run: true,
     };
     if !options.dry_run && !options.yes {
-        let would = ask(&request, socket)?;
+        let would: ActionAnswer = client::act(socket, &request)?;
         confirm(how, &would)?;
         request.only = Some(would.trees.iter().map(|tree| tree.tree).collect());
     }
     request.dry_run = options.dry_run;
-    let answer = ask(&request, socket)?;
+    let answer: ActionAnswer = client::act(socket, &request)?;
     if options.json {
         out::json(&answer)?;
     } else {
@@ -40,17 +40,6 @@ pub(super) fn run(how: How, options: &Options, socket: &Path) -> Result<(), Fail
     } else {
         Err(Failure::said(Code::CheckFailed))
     }
-}
-
-fn ask(request: &ActionRequest, socket: &Path) -> Result<ActionAnswer, Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("cannot start the asynchronous runtime")?;
-    let body = serde_json::to_vec(request).context("cannot write JSON")?;
-    let answer = runtime.block_on(client::post(socket, "/api/v1/actions", body))?;
-    let answer = serde_json::from_slice(&answer);
-    Ok(answer.context("the agent's answer is none: is it of another version?")?)
 }
 
 /// Shows what would be done and asks. Where there is nobody to ask, it says how to go on.
