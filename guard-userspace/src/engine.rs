@@ -2,7 +2,7 @@
 
 use crate::config::{Mode, TargetConfig};
 use crate::model::{Action, Decision, Fact, FactKind, Input, InputKind, Level};
-use crate::model::{Ended, How, Outcome, OutcomeKind, TargetId, Verdict, limits_in_words};
+use crate::model::{Did, Ended, Outcome, OutcomeKind, TargetId, Verdict, limits_in_words};
 use crate::policy;
 use crate::rails::{self, Permit};
 use crate::state::{Applied, TargetState};
@@ -95,13 +95,15 @@ fn allow(
         let (tier, reason) = (decision.tier.name(), decision.reason.name());
         let (target, action) = (decision.target, decision.action.name());
         let (quiet, what) = (decision.action.is_bookkeeping(), decision.action.in_words());
-        let ending = match &decision.action {
-            Action::End(ending) => Some(ending.clone()),
-            _ => None,
+        let (ending, doing) = match &decision.action {
+            Action::End(ending) => (Some(ending.clone()), None),
+            Action::Do(doing) => (None, Some(doing.clone())),
+            _ => (None, None),
         };
         let mut dry_run = false;
         let refused = match rails::check(decision, mode, state, config, at) {
             Ok(permit) => {
+                state.begun(permit.decision(), at);
                 permits.push(permit);
                 None
             }
@@ -113,6 +115,13 @@ fn allow(
                     Box::new(Ended {
                         ending,
                         processes: 0,
+                        killed: false,
+                    })
+                });
+                outcome.did = doing.clone().map(|doing| {
+                    Box::new(Did {
+                        doing,
+                        steps: Vec::new(),
                     })
                 });
                 let kind = InputKind::Outcome(outcome);
@@ -129,6 +138,7 @@ fn allow(
             refused,
             dry_run,
             ending,
+            doing,
         });
     }
     permits
@@ -251,7 +261,7 @@ impl News<'_> {
             InputKind::Outcome(outcome) => {
                 let done = outcome.kind == OutcomeKind::Done;
                 let tree = outcome.ended.as_deref().filter(|_| done);
-                if let Some(ended) = tree.filter(|ended| ended.ending.how == How::Retire) {
+                if let Some(ended) = tree.filter(|ended| !ended.killed) {
                     let (ending, processes) = (ended.ending.clone(), ended.processes);
                     self.say(FactKind::Retired { ending, processes });
                 }
@@ -267,18 +277,20 @@ fn ended(outcome: Outcome) -> FactKind {
     let done = outcome.kind == OutcomeKind::Done;
     let words = match (outcome.kind, outcome.limits) {
         (OutcomeKind::Done, Some(limits)) => format!("in force: {}", limits_in_words(&limits)),
-        (OutcomeKind::Done, None) => match &outcome.ended {
-            Some(ended) => format!("{} has ended, {} in all", ended.ending, ended.processes),
-            None => "done".to_owned(),
+        (OutcomeKind::Done, None) => match (&outcome.ended, &outcome.did) {
+            (Some(ended), _) => format!("{} has ended, {} in all", ended.ending, ended.processes),
+            (None, Some(did)) => format!("done: {}", did.doing.deed),
+            (None, None) => "done".to_owned(),
         },
         (OutcomeKind::Failed(why) | OutcomeKind::Refused(why), _) => why,
     };
     FactKind::Action {
         action: outcome.action,
-        quiet: outcome.limits.is_none() && outcome.ended.is_none(),
+        quiet: outcome.limits.is_none() && outcome.ended.is_none() && outcome.did.is_none(),
         outcome: words,
         done,
         ending: outcome.ended.map(|ended| ended.ending),
+        did: outcome.did,
     }
 }
 

@@ -21,6 +21,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
+/// How long trees have to end by themselves in an emergency.
+const AT_ONCE: Duration = Duration::from_secs(1);
+
 /// Where trees are ended, and how.
 #[derive(Clone, Debug)]
 pub struct Scene {
@@ -56,6 +59,8 @@ impl Hurry {
 struct End {
     processes: u64,
     failed: Option<String>,
+    /// It took a signal.
+    killed: bool,
 }
 
 /// By a tree's id.
@@ -78,14 +83,13 @@ pub fn begin(
                 Action::End(ending) => Some(ending.clone()),
                 _ => None,
             });
-        let (retire, kill): (Vec<Ending>, Vec<Ending>) =
-            endings.partition(|ending| ending.how == How::Retire);
         let mut outcomes = Vec::new();
-        if !retire.is_empty() {
-            outcomes.extend(outcomes_of(retire, retire::all, &scene));
+        let mut by_how: BTreeMap<How, Vec<Ending>> = BTreeMap::new();
+        for ending in endings {
+            by_how.entry(ending.how).or_default().push(ending);
         }
-        if !kill.is_empty() {
-            outcomes.extend(outcomes_of(kill, kill::all, &scene));
+        for (how, endings) in by_how {
+            outcomes.extend(outcomes_of(endings, how, &scene));
         }
         tell(outcomes);
     };
@@ -98,31 +102,75 @@ pub fn failed(permits: &[Permit], why: &str) -> Vec<Outcome> {
     let all = permits.iter().filter_map(|permit| match permit.action() {
         Action::End(ending) => {
             let kind = OutcomeKind::Failed(why.to_owned());
-            Some(outcome(ending.clone(), 0, kind))
+            Some(outcome(ending.clone(), &End::default(), kind))
         }
         _ => None,
     });
     all.collect()
 }
 
-fn outcomes_of(
-    endings: Vec<Ending>,
-    end: impl Fn(&mut Crowd<'_>, &[Ending]) -> Ends,
-    scene: &Scene,
-) -> Vec<Outcome> {
-    let mut crowd = Crowd::of(scene, endings.iter().map(|ending| ending.tree));
-    let mut ends = end(&mut crowd, &endings);
+fn outcomes_of(endings: Vec<Ending>, how: How, scene: &Scene) -> Vec<Outcome> {
+    let mut ends = match how {
+        How::Retire => once(scene, &endings, retire::all),
+        How::Kill => once(scene, &endings, kill::all),
+        How::End => ladder(scene, &endings, scene.grace, kill::all),
+        How::Force => ladder(scene, &endings, AT_ONCE.min(scene.grace), kill::force),
+    };
     let all = endings.into_iter().map(|ending| {
         let end = ends.remove(&ending.tree).unwrap_or_default();
-        let kind = end.failed.map_or(OutcomeKind::Done, OutcomeKind::Failed);
-        outcome(ending, end.processes, kind)
+        let kind = end
+            .failed
+            .clone()
+            .map_or(OutcomeKind::Done, OutcomeKind::Failed);
+        outcome(ending, &end, kind)
     });
     all.collect()
 }
 
-fn outcome(ending: Ending, processes: u64, kind: OutcomeKind) -> Outcome {
+fn once(
+    scene: &Scene,
+    endings: &[Ending],
+    step: impl Fn(&mut Crowd<'_>, &[Ending]) -> Ends,
+) -> Ends {
+    let mut crowd = Crowd::of(scene, endings.iter().map(|ending| ending.tree));
+    step(&mut crowd, endings)
+}
+
+/// Retires what can be, and kills what is left after `grace`.
+fn ladder(
+    scene: &Scene,
+    endings: &[Ending],
+    grace: Duration,
+    kill: impl Fn(&mut Crowd<'_>, &[Ending]) -> Ends,
+) -> Ends {
+    let mut ends = once(scene, endings, |crowd, endings| {
+        retire::within(crowd, endings, grace)
+    });
+    let stayed = |ending: &&Ending| {
+        let end = ends.get(&ending.tree);
+        end.is_some_and(|end| end.failed.is_some())
+    };
+    let left: Vec<Ending> = endings.iter().filter(stayed).cloned().collect();
+    if left.is_empty() {
+        return ends;
+    }
+    for (tree, mut end) in once(scene, &left, kill) {
+        if let Some(before) = ends.get(&tree) {
+            end.processes = end.processes.saturating_add(before.processes);
+            end.killed = true;
+        }
+        ends.insert(tree, end);
+    }
+    ends
+}
+
+fn outcome(ending: Ending, end: &End, kind: OutcomeKind) -> Outcome {
     let mut outcome = Outcome::of(ending.how.name(), kind);
-    outcome.ended = Some(Box::new(Ended { ending, processes }));
+    outcome.ended = Some(Box::new(Ended {
+        ending,
+        processes: end.processes,
+        killed: end.killed,
+    }));
     outcome
 }
 

@@ -24,6 +24,7 @@ pub fn execute(permit: Permit, kernel: &mut Kernel) -> Outcome {
         limits: None,
         place: None,
         ended: None,
+        did: None,
         kind: OutcomeKind::Done,
     };
     let done = match permit.action() {
@@ -52,8 +53,10 @@ pub fn execute(permit: Permit, kernel: &mut Kernel) -> Outcome {
         Action::Settle { tree, floor } => {
             asked(kernel.control(Control::Settle, target.0, [*tree, *floor, 0, 0]))
         }
-        // On a thread of its own: `end.rs`.
-        Action::End(_) => Err("not here".to_owned()),
+        // On threads of their own.
+        Action::End(_) | Action::Look | Action::Nudge { .. } | Action::Do(_) => {
+            Err("not here".to_owned())
+        }
     };
     if let Err(why) = done {
         outcome.kind = OutcomeKind::Failed(why);

@@ -3,6 +3,7 @@
 
 mod arrivals;
 mod canary;
+mod deeds;
 mod deny;
 mod disarm;
 mod heritage;
@@ -177,6 +178,10 @@ impl Guard {
                 self.end_trees(target, ends);
             }
             for permit in permits {
+                // What takes long is done on threads of its own, and says how it ended as trees do.
+                let Some(permit) = self.elsewhere(target, permit) else {
+                    continue;
+                };
                 let target = permit.target();
                 let outcome = actions::execute(permit, &mut self.kernel);
                 if outcome.action == "protect" {
@@ -311,8 +316,12 @@ impl Guard {
                 tracing::debug!(%error, "flush");
             }
             if let Some(memory) = dir.and_then(|dir| self.accounts.read(&dir)) {
-                let (bytes, limit) = (memory.bytes, memory.limit);
-                self.step(now, id, InputKind::Memory { bytes, limit });
+                let kind = InputKind::Memory {
+                    bytes: memory.bytes,
+                    limit: memory.limit,
+                    reclaimable: memory.reclaimable,
+                };
+                self.step(now, id, kind);
             }
             self.step(now, id, InputKind::Tick);
         }

@@ -24,6 +24,15 @@ pub struct Bytes(pub u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Percent(pub u8);
 
+impl Percent {
+    /// That share of `whole`, rounded down.
+    #[must_use]
+    pub const fn of(self, whole: u64) -> u64 {
+        // No memory has so many bytes that this would be less than it should.
+        (whole / 100).saturating_mul(self.0 as u64) + (whole % 100) * self.0 as u64 / 100
+    }
+}
+
 /// How a value with a unit is read from its text.
 trait Unit: Sized {
     /// What to write, with an example.

@@ -17,8 +17,15 @@ use scene::Scene;
 const SECOND_NS: u64 = 1_000_000_000;
 const T: TargetId = TargetId(3);
 
+/// Its tiers are off.
 fn container(profile: Profile) -> TargetConfig {
-    TargetConfig::of(TargetSource::Container("metamcp".to_owned()), profile)
+    let mut config = TargetConfig::of(TargetSource::Container("metamcp".to_owned()), profile);
+    let tiers = &mut config.tiers;
+    tiers.nuclear_monitor.on = false;
+    tiers.host_monitor.on = false;
+    tiers.resource_enforcer.on = false;
+    tiers.startup_preventer.on = false;
+    config
 }
 
 fn tree(id: u64, now_ns: u64) -> TreeSeen {

@@ -23,6 +23,8 @@ pub struct Memory {
     pub bytes: u64,
     /// The limit; `None`: no limit of its own.
     pub limit: Option<u64>,
+    /// Of it, pages of files that nobody used lately: the kernel gives them back by itself.
+    pub reclaimable: u64,
 }
 
 impl Accounts {
@@ -39,19 +41,37 @@ impl Accounts {
     pub fn read(&self, dir: &Path) -> Option<Memory> {
         if let Some(bytes) = number(&dir.join("memory.current")) {
             let limit = number(&dir.join("memory.max"));
-            return Some(Memory { bytes, limit });
+            let reclaimable = inactive(&dir.join("memory.stat"), "inactive_file ");
+            return Some(Memory {
+                bytes,
+                limit,
+                reclaimable,
+            });
         }
         let dir = self.v1.as_ref()?.join(dir.strip_prefix(&self.v2).ok()?);
         let bytes = number(&dir.join("memory.usage_in_bytes"))?;
         let limit = number(&dir.join("memory.limit_in_bytes"));
         let limit = limit.filter(|limit| *limit < V1_NO_LIMIT);
-        Some(Memory { bytes, limit })
+        let reclaimable = inactive(&dir.join("memory.stat"), "total_inactive_file ");
+        Some(Memory {
+            bytes,
+            limit,
+            reclaimable,
+        })
     }
 }
 
 /// A file's number; `None` where it says `max`, or is not there.
 fn number(file: &Path) -> Option<u64> {
     fs::read_to_string(file).ok()?.trim().parse().ok()
+}
+
+/// The number behind a word in a file of such lines; 0 where there is none.
+fn inactive(file: &Path, word: &str) -> u64 {
+    let text = fs::read_to_string(file).unwrap_or_default();
+    let mut lines = text.lines();
+    let number = lines.find_map(|line| line.strip_prefix(word)?.trim().parse().ok());
+    number.unwrap_or(0)
 }
 
 /// Where the whole of v1's memory hierarchy is mounted.
@@ -89,7 +109,14 @@ mod tests {
 
     #[test]
     fn v2_where_it_has_the_controller_else_v1_under_the_same_path() {
-        let both = |bytes, limit| Some(Memory { bytes, limit });
+        let with = |bytes, limit, reclaimable| {
+            Some(Memory {
+                bytes,
+                limit,
+                reclaimable,
+            })
+        };
+        let both = |bytes, limit| with(bytes, limit, 0);
         check(&[], None);
         check(
             &[
@@ -115,6 +142,16 @@ mod tests {
                 ),
             ],
             both(77, None),
+        );
+        check(
+            &[
+                ("unified/docker/a/memory.current", "4096\n"),
+                (
+                    "unified/docker/a/memory.stat",
+                    "file 9\ninactive_file 1024\n",
+                ),
+            ],
+            with(4096, None, 1024),
         );
         check(
             &[

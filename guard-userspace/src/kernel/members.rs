@@ -43,8 +43,8 @@ impl Members {
         Self(Arc::new(look))
     }
 
-    /// The tree of the target in `slot` that `pid` is in now. `None`: it is in none, or it is no mere
-    /// member: a gateway, of the spine, a guest, condemned, outside, or dead.
+    /// The tree, or the entry from outside, of the target in `slot` that `pid` is in now. `None`: it is
+    /// in none, or it is no mere member: a gateway, of the spine, condemned, outside, or dead.
     #[must_use]
     pub fn of_tree(&self, slot: u32, pid: u32) -> Option<Member> {
         let entry = (self.0)(pid)?;
@@ -61,7 +61,7 @@ impl fmt::Debug for Members {
 fn member(slot: u32, entry: &ProcessEntry) -> Option<Member> {
     let place = Place(entry.place);
     let gone = place.has_left() || entry.dead != 0 || entry.flags & flag::AWAY != 0;
-    let is_member = place.role() == Role::Member && place.tree() != 0;
+    let is_member = matches!(place.role(), Role::Member | Role::Guest) && place.tree() != 0;
     (entry.slot == slot && is_member && !gone).then_some(Member {
         tree: place.tree(),
         start_ns: entry.start_ns,
@@ -96,7 +96,7 @@ mod tests {
         check(at(Role::Member, 0), None);
         check(at(Role::Gateway, 9), None);
         check(at(Role::Wrapper, 0), None);
-        check(at(Role::Guest, 9), None);
+        check(at(Role::Guest, 9), Some(9));
         check(at(Role::Nobody, 0), None);
         check(ProcessEntry { slot: 4, ..ENTRY }, None);
         check(ProcessEntry { dead: 1, ..ENTRY }, None);

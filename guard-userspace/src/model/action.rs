@@ -1,6 +1,6 @@
 //! What is decided, and how it ended.
 
-use super::{Ended, Ending, ProcessKey, TargetId};
+use super::{Did, Doing, Ended, Ending, ProcessKey, TargetId};
 use guard_common::tree::force::Post;
 use guard_common::tree::{Place, Role};
 use guard_common::{GateLimits, GateMode};
@@ -66,6 +66,19 @@ pub enum Action {
     },
     /// End a tree.
     End(Ending),
+    /// Look for what speaks against trees: reading only.
+    Look,
+    /// Remind a parent of its children that have ended (SIGCHLD).
+    Nudge {
+        /// The parent.
+        parent: ProcessKey,
+        /// Its name, for showing.
+        comm: String,
+        /// How many children.
+        zombies: u64,
+    },
+    /// Do something to the target as a whole.
+    Do(Doing),
 }
 
 impl Action {
@@ -80,6 +93,9 @@ impl Action {
             Self::Raise { .. } => "raise",
             Self::Settle { .. } => "settle",
             Self::End(ending) => ending.how.name(),
+            Self::Look => "look",
+            Self::Nudge { .. } => "nudge",
+            Self::Do(doing) => doing.deed.name(),
         }
     }
 
@@ -87,7 +103,7 @@ impl Action {
     #[must_use]
     pub fn in_words(&self) -> Option<String> {
         Some(match self {
-            Self::Gate(_) => return None,
+            Self::Gate(_) | Self::Look => return None,
             Self::Role {
                 process,
                 role,
@@ -102,7 +118,13 @@ impl Action {
             Self::Move { process, post } => format!("pid {} → {post:?}", process.pid),
             Self::Raise { tree, peak, .. } => format!("tree {tree} → {peak} slots"),
             Self::Settle { tree, .. } => format!("tree {tree}"),
-            Self::End(ending) => format!("{ending}: {}", ending.how.cost()),
+            Self::End(ending) => ending.reason(),
+            Self::Nudge {
+                parent,
+                comm,
+                zombies,
+            } => format!("{comm} (pid {}) has {zombies} zombies", parent.pid),
+            Self::Do(doing) => format!("{}; it costs: {}", doing.deed, doing.deed.cost()),
         })
     }
 
@@ -111,11 +133,13 @@ impl Action {
     #[must_use]
     pub fn is_bookkeeping(&self) -> bool {
         match self {
-            Self::Gate(_) | Self::End(_) => false,
+            Self::Gate(_) | Self::End(_) | Self::Nudge { .. } | Self::Do(_) => false,
             Self::Move { post, .. } => *post != Post::Nobody,
-            Self::Role { .. } | Self::Protect { .. } | Self::Raise { .. } | Self::Settle { .. } => {
-                true
-            }
+            Self::Role { .. }
+            | Self::Protect { .. }
+            | Self::Raise { .. }
+            | Self::Settle { .. }
+            | Self::Look => true,
         }
     }
 }
@@ -125,16 +149,38 @@ impl Action {
 pub enum Tier {
     /// The in-kernel limiter and its settings.
     Gate,
+    /// Ends trees at critical and emergency by count.
+    NuclearMonitor,
+    /// Restarts at nuclear, and past `restart_over`.
+    HostMonitor,
+    /// Ends trees by memory.
+    ResourceEnforcer,
+    /// Guards a container's start.
+    StartupPreventer,
     /// Somebody, by a command.
     Operator,
 }
 
 impl Tier {
+    /// All of them.
+    pub const ALL: [Self; 6] = [
+        Self::Gate,
+        Self::NuclearMonitor,
+        Self::HostMonitor,
+        Self::ResourceEnforcer,
+        Self::StartupPreventer,
+        Self::Operator,
+    ];
+
     /// The tier's name in log and metrics.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Gate => "gate",
+            Self::NuclearMonitor => "nuclear_monitor",
+            Self::HostMonitor => "host_monitor",
+            Self::ResourceEnforcer => "resource_enforcer",
+            Self::StartupPreventer => "startup_preventer",
             Self::Operator => "operator",
         }
     }
@@ -163,6 +209,20 @@ pub enum Reason {
     RoomIsShort,
     /// An operator wants it so.
     ByHand,
+    /// What speaks against trees must be known to choose among them, or to see who is idle.
+    Evidence,
+    /// The level asks for a cleanup.
+    Cleanup,
+    /// The level asks for ending what can be ended.
+    Emergency,
+    /// Memory.
+    Memory,
+    /// The level asks for a restart.
+    Nuclear,
+    /// A restart did not help, or did not succeed.
+    Again,
+    /// Children that have ended are not waited for.
+    Zombies,
 }
 
 impl Reason {
@@ -180,6 +240,13 @@ impl Reason {
             Self::Instances => "max_instances",
             Self::RoomIsShort => "room_is_short",
             Self::ByHand => "by_hand",
+            Self::Evidence => "evidence",
+            Self::Cleanup => "cleanup",
+            Self::Emergency => "emergency",
+            Self::Memory => "memory",
+            Self::Nuclear => "nuclear",
+            Self::Again => "again",
+            Self::Zombies => "zombies",
         }
     }
 }
@@ -206,6 +273,8 @@ pub struct Outcome {
     pub place: Option<Placed>,
     /// What became of the tree that it was about.
     pub ended: Option<Box<Ended>>,
+    /// What became of the deed that it was about.
+    pub did: Option<Box<Did>>,
     /// Done, or what went wrong.
     pub kind: OutcomeKind,
 }
@@ -219,6 +288,7 @@ impl Outcome {
             limits: None,
             place: None,
             ended: None,
+            did: None,
             kind,
         }
     }

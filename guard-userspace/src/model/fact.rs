@@ -1,7 +1,7 @@
 //! What the agent says: log, metrics, page and notices are all made of these.
 
 use super::input::{BreachVerdict, Limit, SpawnErrno};
-use super::{CgroupId, Ending, Level, Stamp, TargetId};
+use super::{CgroupId, Did, Doing, Ending, Level, Stamp, TargetId};
 use guard_common::{GateMode, TargetCounters};
 
 /// Something to be said.
@@ -105,6 +105,8 @@ pub enum FactKind {
         dry_run: bool,
         /// The tree it is about.
         ending: Option<Ending>,
+        /// What is to be done to the target as a whole.
+        doing: Option<Doing>,
     },
     /// An action ended.
     Action {
@@ -118,6 +120,8 @@ pub enum FactKind {
         done: bool,
         /// The tree it was about.
         ending: Option<Ending>,
+        /// What was done to the target as a whole.
+        did: Option<Box<Did>>,
     },
     /// A tree has ended by end of file.
     Retired {

@@ -1,7 +1,7 @@
 //! All that can happen, as one closed enum.
 
 use super::kin::{Birth, Survey, TreeSeen};
-use super::{CgroupId, Order, Outcome, ProcessKey, Stamp, TargetId};
+use super::{CgroupId, Evidence, Health, Order, Outcome, ProcessKey, Stamp, TargetId};
 use guard_common::tree::Place;
 use guard_common::{GateLimits, GateMode, TargetCounters};
 
@@ -85,7 +85,19 @@ pub enum InputKind {
         bytes: u64,
         /// Its limit in bytes; `None`: no limit.
         limit: Option<u64>,
+        /// Of the bytes, what the kernel gives back by itself: pages of files that nobody used lately.
+        reclaimable: u64,
     },
+    /// Its trees were looked at more closely.
+    Evidence(Evidence),
+    /// The host's memory pressure was read.
+    Pressure {
+        /// Share of the last 10 s in which all that could run waited for memory, in hundredths of a
+        /// percent (`full avg10` of /proc/pressure/memory).
+        full_avg10: u64,
+    },
+    /// What the container's own health check says.
+    Health(Health),
     /// The gate's mode was proved, or failed to prove itself.
     Gate {
         /// The mode now in force.
@@ -124,7 +136,7 @@ pub enum InputKind {
         /// How many, in all.
         total: u64,
     },
-    /// An operator wants trees ended.
+    /// An operator wants something done.
     Operator(Order),
     /// An action ended.
     Outcome(Outcome),

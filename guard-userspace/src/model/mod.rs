@@ -4,6 +4,8 @@
 //! all that is said, a [`Fact`].
 
 pub mod action;
+pub mod deed;
+pub mod evidence;
 pub mod fact;
 pub mod input;
 pub mod kin;
@@ -15,10 +17,12 @@ pub mod target;
 pub mod verdict;
 
 pub use action::{Action, Decision, Outcome, OutcomeKind, Placed, Reason, Tier, limits_in_words};
+pub use deed::{Deed, Did, Doing};
+pub use evidence::{Evidence, Ground, Health};
 pub use fact::{Fact, FactKind};
 pub use input::{Input, InputKind};
 pub use level::Level;
-pub use order::{Ended, Ending, How, Order};
+pub use order::{Ended, Ending, How, Order, Ordered};
 pub use stamp::Stamp;
 pub use status::Status;
 pub use target::{CgroupId, ProcessKey, TargetId};

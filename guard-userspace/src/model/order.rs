@@ -1,18 +1,23 @@
 //! What an operator orders by hand, and what is said back: the bodies of `POST /api/v1/actions`.
 //! Field names are a contract; new ones may be added.
 
+use super::{Deed, Ground};
 use core::fmt;
 use guard_common::tree::Place;
 use serde::{Deserialize, Serialize};
 
 /// How a tree is ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum How {
     /// End of file on its root's standard input: it ends by itself.
     Retire,
     /// SIGTERM to all of it, and SIGKILL to what is left after `grace`.
     Kill,
+    /// Retire, after `grace` kill what is left: the gentlest way that ends it for sure.
+    End,
+    /// Retire, after a second SIGKILL: in an emergency.
+    Force,
 }
 
 impl How {
@@ -22,6 +27,8 @@ impl How {
         match self {
             Self::Retire => "retire",
             Self::Kill => "kill",
+            Self::End => "end",
+            Self::Force => "force",
         }
     }
 
@@ -31,6 +38,7 @@ impl How {
         match self {
             Self::Retire => "retired",
             Self::Kill => "killed",
+            Self::End | Self::Force => "ended",
         }
     }
 
@@ -42,31 +50,49 @@ impl How {
                 "no crash is counted; a session that uses the server lacks it from then on, and where \
                  it is MetaMCP's idle instance the next session does"
             }
+            Self::End | Self::Force => {
+                "none where it ends by end of file; else MetaMCP marks this server ERROR and ends all \
+                 its instances"
+            }
             Self::Kill => "MetaMCP marks this server ERROR and ends all its instances",
         }
     }
 }
 
 /// An order as the policy takes it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Order {
     /// Its number: no other order of this agent has it.
     pub id: u64,
-    /// How to end what it means.
-    pub how: How,
-    /// The process that was named and where it was then; `None`: every unprotected tree is meant.
-    pub named: Option<(u32, Place)>,
-    /// Ids of the trees that may be meant; `None`: any. What was confirmed is not to become something
-    /// else by a pid that was used again.
-    pub only: Option<Vec<u64>>,
+    /// What.
+    pub what: Ordered,
     /// Only say what would be done.
     pub dry_run: bool,
+}
+
+/// What an operator wants.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Ordered {
+    /// That trees end.
+    End {
+        /// How.
+        how: How,
+        /// The process that was named and where it was then; `None`: every unprotected tree is meant.
+        named: Option<(u32, Place)>,
+        /// Ids of the trees that may be meant; `None`: any. What was confirmed is not to become
+        /// something else by a pid that was used again.
+        only: Option<Vec<u64>>,
+    },
+    /// That whatever has evidence against it ends, as in an emergency, without waiting for a level.
+    Cleanup,
+    /// That something is done to the target as a whole.
+    Do(Deed),
 }
 
 /// A tree that is to be ended, as it was when that was decided.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ending {
-    /// The order's number.
+    /// The order's number; 0: the agent's own accord.
     pub order: u64,
     /// How.
     pub how: How,
@@ -80,6 +106,8 @@ pub struct Ending {
     pub processes: u64,
     /// The process that was named and where it was.
     pub named: Option<(u32, Place)>,
+    /// What speaks against it, where the agent chose it.
+    pub ground: Option<Ground>,
 }
 
 /// What became of a tree.
@@ -89,6 +117,20 @@ pub struct Ended {
     pub ending: Ending,
     /// How many of its processes ended, those born meanwhile too.
     pub processes: u64,
+    /// Some of them by a signal: its gateway may count a crash.
+    pub killed: bool,
+}
+
+impl Ending {
+    /// What is ended, why, and what that costs.
+    #[must_use]
+    pub fn reason(&self) -> String {
+        let cost = self.how.cost();
+        match self.ground {
+            Some(ground) => format!("{self}: {}; it costs: {cost}", ground.in_words()),
+            None => format!("{self}: {cost}"),
+        }
+    }
 }
 
 impl fmt::Display for Ending {

@@ -15,6 +15,10 @@ pub struct Verdict {
     pub why: Option<String>,
     /// Live processes beyond what is healthy.
     pub excess: u64,
+    /// Since when there is pressure, ns of CLOCK_BOOTTIME; `None`: there is none.
+    pub pressed_ns: Option<u64>,
+    /// The cap that holds while the gate is tightened; `None`: it is not.
+    pub tight: Option<u64>,
     /// The cap that memory can carry, once it is fixed.
     pub auto_cap: Option<u64>,
     /// Processes that were judged, by pid, each with its family where it has one.

@@ -1,7 +1,10 @@
 //! One verdict for each input.
 
 use super::gateways::Gateways;
-use super::{excess, found, gate, level, operator, reserve, roles, start};
+use super::sentinel::Now;
+use super::{
+    excess, found, gate, level, operator, pressure, reserve, roles, sentinel, start, tight,
+};
 use crate::config::{Mode, TargetConfig};
 use crate::model::{Decision, Stamp, TargetId, Tier, Verdict};
 use crate::state::TargetState;
@@ -16,9 +19,11 @@ pub fn decide(
     now: Stamp,
 ) -> Verdict {
     let excess = excess::processes(state, config);
-    let measured = level::measure(state, config, excess, now);
+    let (measured, cause) = level::measure(state, config, excess, now);
     let clear_after = config.processes.as_ref().map(|levels| levels.clear_after);
     let level = level::hold(measured, state.reached(), clear_after, now);
+    let pressed_ns = pressure::since(state, config, now);
+    let tight = tight::cap(state, config, excess, pressed_ns);
     let mut gateways = Gateways::of(state.kin());
     let found = state
         .survey()
@@ -38,22 +43,34 @@ pub fn decide(
     };
     let order = state.ends().order();
     let by_hand = order.into_iter().flat_map(|order| {
-        let ends = operator::decide(order, state).into_iter();
-        ends.map(|end| decision(Tier::Operator, order.dry_run, end))
+        let wanted = operator::decide(order, state, config, now).into_iter();
+        wanted.map(|action| decision(Tier::Operator, order.dry_run, action))
     });
+    let now_is = Now {
+        measured,
+        level,
+        excess,
+        pressed_ns,
+        at: now,
+    };
+    let tiers = sentinel::decide(state, config, &now_is).into_iter();
+    let tiers = tiers.map(|(tier, reason, action)| decision(tier, false, (reason, action)));
     Verdict {
         at: now,
         measured,
         level,
         why: (level != state.level())
-            .then(|| level::why(level, measured, state, config, excess, now)),
+            .then(|| level::why(level, (measured, cause), state, config, now)),
         excess,
+        pressed_ns,
+        tight,
         auto_cap: start::fixed(state, config, now),
         judged: roles.judged,
         beyond_gateways: gateways.beyond(),
         decisions: actions
             .map(|action| decision(Tier::Gate, false, action))
             .chain(by_hand)
+            .chain(tiers)
             .collect(),
     }
 }

@@ -26,6 +26,9 @@ pub fn decide(
     let reason = match state.in_force() {
         Some(limits) if *limits == wanted => return None,
         Some(limits) if limits.mode != wanted.mode => Reason::ModeChanged,
+        Some(limits) if limits.max_processes > wanted.max_processes && state.tight().is_some() => {
+            Reason::Emergency
+        }
         Some(limits) if limits.max_processes != wanted.max_processes => Reason::AutoCap,
         Some(_) => Reason::Started,
         None => Reason::New,
@@ -72,7 +75,8 @@ pub fn limits(
     mode: GateMode,
     now: Stamp,
 ) -> GateLimits {
-    let max_processes = start::cap(state, config, now);
+    let cap = start::cap(state, config, now);
+    let max_processes = state.tight().map_or(cap, |tight| tight.min(cap));
     let starting = start::is_on(state, now) || state.cgroup().is_none();
     of_config(config, mode, max_processes, starting)
 }

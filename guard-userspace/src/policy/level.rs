@@ -10,40 +10,106 @@ use crate::model::{Level, Stamp};
 use crate::state::TargetState;
 use core::time::Duration;
 
-/// The level that the figures alone ask for at `now`. Without thresholds it is normal.
-#[must_use]
-pub fn measure(state: &TargetState, config: &TargetConfig, excess: u64, now: Stamp) -> Level {
-    if config.processes.is_none() {
-        return Level::Normal;
-    }
-    let gate = if state.held_at_cap(now) {
-        Level::Critical
-    } else {
-        Level::Normal
-    };
-    by_count(state, config, excess)
-        .map_or(Level::Normal, |(level, _)| level)
-        .max(gate)
+/// What asks for a level.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// Nothing.
+    Calm,
+    /// So many processes, from this threshold on.
+    Count(u64, u64),
+    /// Bytes of memory, above so many.
+    Memory(u64, u64),
+    /// No slot is free, or a spawn was refused for want of one.
+    Held,
+    /// That went on for so many seconds after trees were ended.
+    HeldOn(u64),
 }
 
-/// The worst level whose threshold the count has reached, and that threshold.
-fn by_count(state: &TargetState, config: &TargetConfig, excess: u64) -> Option<(Level, u64)> {
+/// The level that the figures alone ask for at `now`, and what asks for it. Without thresholds it is
+/// normal.
+#[must_use]
+pub fn measure(
+    state: &TargetState,
+    config: &TargetConfig,
+    excess: u64,
+    now: Stamp,
+) -> (Level, Cause) {
+    let memory = by_memory(state, config);
+    let count = by_count(state, config, excess);
+    let gate = by_gate(state, config, excess, now);
+    // Of two that ask for the same the first is said: the last one that is not less.
+    let all = [gate, memory, count].into_iter().flatten();
+    let worst = all.max_by_key(|(level, _)| *level);
+    worst.unwrap_or((Level::Normal, Cause::Calm))
+}
+
+/// The worst level whose threshold the count has reached.
+#[must_use]
+pub fn by_count(state: &TargetState, config: &TargetConfig, excess: u64) -> Option<(Level, Cause)> {
     let levels = config.processes.as_ref()?;
     let count = count(state, excess, levels.count);
-    [
+    let reached = [
         (Level::Nuclear, levels.nuclear),
         (Level::Emergency, levels.emergency),
         (Level::Critical, levels.critical),
         (Level::Warning, levels.warning),
     ]
     .into_iter()
-    .find(|(_, threshold)| count >= *threshold)
+    .find(|(_, threshold)| count >= *threshold);
+    reached.map(|(level, threshold)| (level, Cause::Count(count, threshold)))
 }
 
-fn count(state: &TargetState, excess: u64, by: Count) -> u64 {
+/// What levels by count go by.
+#[must_use]
+pub fn count(state: &TargetState, excess: u64, by: Count) -> u64 {
     match by {
         Count::Excess => excess,
         Count::Total => state.counters().live,
+    }
+}
+
+/// The worst level that memory asks for. What the kernel would give back by itself does not count: a
+/// package cache that was just written fills any limit.
+#[must_use]
+pub fn by_memory(state: &TargetState, config: &TargetConfig) -> Option<(Level, Cause)> {
+    let levels = config.memory.as_ref()?;
+    let memory = state.memory()?;
+    let used = memory.used();
+    let restart_over = levels.restart_over.0;
+    if used > restart_over {
+        return Some((Level::Nuclear, Cause::Memory(used, restart_over)));
+    }
+    let limit = levels.limit.map(|limit| limit.0).or(memory.limit)?;
+    let reached = [
+        (Level::Emergency, levels.emergency),
+        (Level::Critical, levels.critical),
+        (Level::Warning, levels.warning),
+    ]
+    .into_iter()
+    .map(|(level, share)| (level, share.of(limit)))
+    .find(|(_, threshold)| used > *threshold);
+    reached.map(|(level, threshold)| (level, Cause::Memory(used, threshold)))
+}
+
+/// At the cap it is critical; where spawns are refused on and on though trees were ended, and much is
+/// more than healthy, it is nuclear. (Where nothing is, the cap is too small for its demand.)
+fn by_gate(
+    state: &TargetState,
+    config: &TargetConfig,
+    excess: u64,
+    now: Stamp,
+) -> Option<(Level, Cause)> {
+    let levels = config.processes.as_ref()?;
+    if !state.held_at_cap(now) {
+        return None;
+    }
+    let tried = state
+        .storm_since(now)
+        .and_then(|since| state.deeds().first_signalled(since));
+    let held_for = tried.map(|at| Duration::from_nanos(now.boot_ns.saturating_sub(at)));
+    match held_for.filter(|held| *held >= levels.held_for && excess >= levels.critical) {
+        Some(held) => Some((Level::Nuclear, Cause::HeldOn(held.as_secs()))),
+        None => Some((Level::Critical, Cause::Held)),
     }
 }
 
@@ -70,36 +136,47 @@ pub fn hold(
 #[must_use]
 pub fn why(
     level: Level,
-    measured: Level,
+    (measured, cause): (Level, Cause),
     state: &TargetState,
     config: &TargetConfig,
-    excess: u64,
     now: Stamp,
 ) -> String {
-    let Some(levels) = &config.processes else {
-        return String::new();
-    };
+    let cleared = config.processes.as_ref().map(|levels| levels.clear_after);
     if level != measured || level == Level::Normal {
-        let cleared = levels.clear_after.as_secs();
+        let cleared = cleared.map_or(0, |time| time.as_secs());
         return format!("nothing worse than {} for {cleared} s", level.name());
     }
-    match by_count(state, config, excess) {
-        Some((by_count, threshold)) if by_count == level => {
-            let (count, what) = match levels.count {
-                Count::Excess => (excess, "processes beyond what is healthy"),
-                Count::Total => (state.counters().live, "live processes"),
+    let name = level.name();
+    match cause {
+        Cause::Calm => String::new(),
+        Cause::Count(count, threshold) => {
+            let by = config.processes.as_ref().map(|levels| levels.count);
+            let what = match by {
+                Some(Count::Total) => "live processes",
+                _ => "processes beyond what is healthy",
             };
-            format!("{count} {what}, {} from {threshold}", level.name())
+            format!("{count} {what}, {name} from {threshold}")
         }
-        _ => format!(
-            "held at the cap: {} of {} slots taken{}",
-            state.committed(),
-            state.in_force().map_or(0, |limits| limits.max_processes),
-            if state.storm_since(now).is_some() {
-                ", spawns are being refused"
-            } else {
-                ""
-            },
+        Cause::Memory(used, threshold) => format!(
+            "{} MB of memory in use, {name} above {} MB",
+            used / 1_000_000,
+            threshold / 1_000_000
         ),
+        Cause::HeldOn(seconds) => format!(
+            "spawns are still being refused at the cap {seconds} s after trees were ended: {}",
+            slots(state)
+        ),
+        Cause::Held if state.storm_since(now).is_some() => {
+            format!(
+                "held at the cap: {}, spawns are being refused",
+                slots(state)
+            )
+        }
+        Cause::Held => format!("held at the cap: {}", slots(state)),
     }
+}
+
+fn slots(state: &TargetState) -> String {
+    let cap = state.in_force().map_or(0, |limits| limits.max_processes);
+    format!("{} of {cap} slots taken", state.committed())
 }

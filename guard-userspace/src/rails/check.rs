@@ -1,6 +1,6 @@
 //! The one way from a decision to an action.
 
-use super::end;
+use super::{deed, end};
 use crate::config::{Mode, TargetConfig};
 use crate::model::{Action, Decision, Stamp, TargetId, limits_in_words};
 use crate::state::TargetState;
@@ -17,6 +17,12 @@ impl Permit {
     #[must_use]
     pub const fn target(&self) -> TargetId {
         self.decision.target
+    }
+
+    /// All of the decision.
+    #[must_use]
+    pub const fn decision(&self) -> &Decision {
+        &self.decision
     }
 
     /// What.
@@ -55,7 +61,7 @@ pub fn check(
     mode: Mode,
     state: &TargetState,
     config: &TargetConfig,
-    _now: Stamp,
+    now: Stamp,
 ) -> Result<Permit, Refusal> {
     match (mode, &decision.action) {
         (Mode::Observe, Action::Gate(limits)) if limits.mode != GateMode::Observe as u32 => {
@@ -66,18 +72,22 @@ pub fn check(
         (_, Action::Gate(_)) => Ok(Permit { decision }),
         (_, action) if action.is_bookkeeping() => Ok(Permit { decision }),
         (_, Action::End(ending)) => {
-            end::check(ending, state, config)?;
+            end::check(ending, decision.tier, state, config, now)?;
             let would = format!("would have {} {ending}", ending.how.past());
-            if mode == Mode::Observe {
-                return Err(Refusal::new(format!("observe: {would}")));
-            }
-            if decision.dry_run {
-                return Err(Refusal {
-                    why: format!("dry run: {would}"),
-                    dry_run: true,
-                });
-            }
-            Ok(Permit { decision })
+            let would = match ending.ground {
+                Some(ground) => format!("{would}: {}", ground.in_words()),
+                None => would,
+            };
+            or_only_say(decision, mode, &would)
+        }
+        (_, Action::Do(doing)) => {
+            deed::check(doing, decision.tier, state, config, now)?;
+            let would = format!("would have done: {}", doing.deed);
+            or_only_say(decision, mode, &would)
+        }
+        (_, Action::Nudge { parent, .. }) => {
+            let would = format!("would have sent SIGCHLD to pid {}", parent.pid);
+            or_only_say(decision, mode, &would)
         }
         (Mode::Observe, action) => {
             let why = format!("observe: would have done `{}`", action.name());
@@ -85,4 +95,18 @@ pub fn check(
         }
         (Mode::Enforce, _) => Ok(Permit { decision }),
     }
+}
+
+/// In `observe` and in a dry run nothing is done, and what would have been is said.
+fn or_only_say(decision: Decision, mode: Mode, would: &str) -> Result<Permit, Refusal> {
+    if mode == Mode::Observe {
+        return Err(Refusal::new(format!("observe: {would}")));
+    }
+    if decision.dry_run {
+        return Err(Refusal {
+            why: format!("dry run: {would}"),
+            dry_run: true,
+        });
+    }
+    Ok(Permit { decision })
 }

@@ -2,6 +2,7 @@
 //! permit is executed.
 
 pub mod check;
+mod deed;
 mod end;
 
 pub use check::{Permit, Refusal, check};

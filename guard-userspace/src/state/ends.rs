@@ -4,14 +4,22 @@ use crate::model::Action;
 use crate::model::{Decision, How, Order, Outcome, OutcomeKind};
 use std::collections::BTreeMap;
 
+/// A tree that was chosen in vain, or in `observe`, is chosen again after so long, in ns: else each look
+/// would say the same.
+const SPARED_NS: u64 = 60_000_000_000;
+
 /// Of one target.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Ends {
     order: Option<Order>,
     /// The order that ends each tree, by the tree's id.
     under_way: BTreeMap<u64, u64>,
+    /// Trees that the agent chose in vain, each with when it may be chosen again, ns of
+    /// CLOCK_BOOTTIME.
+    spared: BTreeMap<u64, u64>,
     retired: u64,
     killed: u64,
+    forced: u64,
 }
 
 impl Ends {
@@ -27,6 +35,18 @@ impl Ends {
         self.under_way.get(&tree).copied()
     }
 
+    /// Whether the agent is ending trees of its own accord.
+    #[must_use]
+    pub fn has_own(&self) -> bool {
+        self.under_way.values().any(|order| *order == 0)
+    }
+
+    /// Whether a tree was chosen in vain just now, and is to be let be at `now_ns`.
+    #[must_use]
+    pub fn is_spared(&self, tree: u64, now_ns: u64) -> bool {
+        self.spared.get(&tree).is_some_and(|until| now_ns < *until)
+    }
+
     /// Trees that ended by end of file.
     #[must_use]
     pub const fn retired(&self) -> u64 {
@@ -37,6 +57,12 @@ impl Ends {
     #[must_use]
     pub const fn killed(&self) -> u64 {
         self.killed
+    }
+
+    /// Processes of trees that the agent chose and that did not end without a signal.
+    #[must_use]
+    pub const fn forced(&self) -> u64 {
+        self.forced
     }
 
     /// An operator wants something.
@@ -56,20 +82,24 @@ impl Ends {
     }
 
     /// An action ended.
-    pub fn ended(&mut self, outcome: &Outcome) {
+    pub fn ended(&mut self, outcome: &Outcome, at_ns: u64) {
         let Some(ended) = &outcome.ended else {
             return;
         };
         let ending = &ended.ending;
+        if ending.order == 0 && outcome.kind != OutcomeKind::Done {
+            self.spared.retain(|_, until| at_ns < *until);
+            let until = at_ns.saturating_add(SPARED_NS);
+            self.spared.insert(ending.tree, until);
+        }
         if self.by(ending.tree) == Some(ending.order) {
             self.under_way.remove(&ending.tree);
         }
         match ending.how {
-            How::Retire if outcome.kind == OutcomeKind::Done => {
-                self.retired = self.retired.saturating_add(1);
-            }
-            How::Retire => {}
             How::Kill => self.killed = self.killed.saturating_add(ended.processes),
+            _ if outcome.kind != OutcomeKind::Done => {}
+            _ if ended.killed => self.forced = self.forced.saturating_add(ended.processes),
+            _ => self.retired = self.retired.saturating_add(1),
         }
     }
 
@@ -77,6 +107,7 @@ impl Ends {
     pub fn clear(&mut self) {
         self.order = None;
         self.under_way.clear();
+        self.spared.clear();
     }
 }
 
@@ -94,11 +125,16 @@ mod tests {
             family: "npx x".to_owned(),
             processes: 3,
             named: None,
+            ground: None,
         }
     }
 
     fn ended(ending: Ending, processes: u64) -> Option<Box<Ended>> {
-        Some(Box::new(Ended { ending, processes }))
+        Some(Box::new(Ended {
+            ending,
+            processes,
+            killed: false,
+        }))
     }
 
     fn decision(order: u64, dry_run: bool) -> Decision {
@@ -121,10 +157,10 @@ mod tests {
         assert_eq!(ends.by(7), Some(1));
         let mut outcome = Outcome::of("kill", OutcomeKind::Refused("busy".to_owned()));
         outcome.ended = ended(ending(2, How::Kill), 0);
-        ends.ended(&outcome);
+        ends.ended(&outcome, 0);
         assert_eq!(ends.by(7), Some(1), "another order's end is not this one's");
         outcome.ended = ended(ending(1, How::Kill), 3);
-        ends.ended(&outcome);
+        ends.ended(&outcome, 0);
         assert_eq!((ends.by(7), ends.killed(), ends.retired()), (None, 3, 0));
     }
 
@@ -133,10 +169,10 @@ mod tests {
         let mut ends = Ends::default();
         let mut outcome = Outcome::of("retire", OutcomeKind::Failed("it stayed".to_owned()));
         outcome.ended = ended(ending(1, How::Retire), 1);
-        ends.ended(&outcome);
+        ends.ended(&outcome, 0);
         assert_eq!(ends.retired(), 0);
         outcome.kind = OutcomeKind::Done;
-        ends.ended(&outcome);
+        ends.ended(&outcome, 0);
         assert_eq!((ends.retired(), ends.killed()), (1, 0));
     }
 }

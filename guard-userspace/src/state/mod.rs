@@ -3,6 +3,7 @@
 
 pub mod attempt;
 pub mod counts;
+pub mod deeds;
 pub mod ends;
 pub mod kin;
 pub mod rate;
@@ -11,6 +12,7 @@ pub mod storm;
 pub mod target;
 pub mod trees;
 mod view;
+pub mod watched;
 
 pub use attempt::Attempt;
 pub use target::{Applied, TargetState};

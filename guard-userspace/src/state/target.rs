@@ -2,17 +2,24 @@
 
 use super::attempt::Attempt;
 use super::counts::{Counts, Stretch};
+use super::deeds::Deeds;
 use super::ends::Ends;
 use super::kin::Kin;
 use super::rate::Rate;
 use super::storm::Storm;
 use super::trees::Trees;
+use super::watched::Watched;
 use crate::config::TargetConfig;
 use crate::model::input::{Inherited, Limit, SpawnErrno};
 use crate::model::kin::Survey;
-use crate::model::{Action, CgroupId, Input, InputKind, Level, OutcomeKind, Verdict};
+use crate::model::{
+    Action, CgroupId, Decision, Health, Input, InputKind, Level, OutcomeKind, Stamp, Verdict,
+};
 use guard_common::{GateLimits, GateMode};
 use std::collections::BTreeMap;
+
+/// The name of the action whose answer is an input of its own ([`Action::Look`]).
+const LOOK: &str = "look";
 
 /// The name of the one action that is tried again ([`Action::Gate`]).
 const GATE: &str = "gate";
@@ -41,6 +48,16 @@ pub struct TargetState {
     pub(super) start: Option<Start>,
     pub(super) auto_cap: Option<u64>,
     pub(super) gateways_full: bool,
+    pub(super) watched: Watched,
+    pub(super) deeds: Deeds,
+    pub(super) health: Health,
+    /// `full avg10` of the host's memory pressure, in hundredths of a percent.
+    pub(super) host_full_avg10: u64,
+    /// Since when there is pressure, ns of CLOCK_BOOTTIME.
+    pub(super) pressed_ns: Option<u64>,
+    /// By level: since when the figures have asked for it or worse without a break.
+    pub(super) measured_ns: [Option<u64>; Level::ALL.len()],
+    pub(super) tight: Option<u64>,
 }
 
 /// A container's start.
@@ -72,6 +89,16 @@ pub struct Memory {
     pub bytes: u64,
     /// The limit in bytes; `None`: no limit.
     pub limit: Option<u64>,
+    /// Of the bytes, what the kernel gives back by itself: pages of files that nobody used lately.
+    pub reclaimable: u64,
+}
+
+impl Memory {
+    /// Bytes that would not be given back by themselves.
+    #[must_use]
+    pub const fn used(&self) -> u64 {
+        self.bytes.saturating_sub(self.reclaimable)
+    }
 }
 
 /// What the canary has shown.
@@ -134,10 +161,15 @@ impl TargetState {
                 self.committed = *committed;
                 applied.storm_began = self.storm.refused(at.boot_ns, *limit == Limit::Processes);
             }
-            InputKind::Memory { bytes, limit } => {
+            InputKind::Memory {
+                bytes,
+                limit,
+                reclaimable,
+            } => {
                 self.memory = Some(Memory {
                     bytes: *bytes,
                     limit: *limit,
+                    reclaimable: *reclaimable,
                 });
             }
             InputKind::Gate {
@@ -182,7 +214,11 @@ impl TargetState {
             InputKind::Lost { source, total } => applied.lost = self.lose(source, *total),
             InputKind::Operator(order) => self.ends.ordered(order.clone()),
             InputKind::Outcome(outcome) => {
-                self.ends.ended(outcome);
+                self.ends.ended(outcome, at.boot_ns);
+                self.deeds.ended(outcome, at.boot_ns);
+                if outcome.action == LOOK {
+                    self.watched.unanswered();
+                }
                 if outcome.kind == OutcomeKind::Done && outcome.limits.is_some() {
                     self.in_force = outcome.limits;
                 }
@@ -218,8 +254,20 @@ impl TargetState {
                 self.trees.see(seen, &self.kin, at.boot_ns);
                 self.committed = *committed;
             }
+            InputKind::Evidence(evidence) => self.watched.see(evidence, at.boot_ns),
+            InputKind::Pressure { full_avg10 } => self.host_full_avg10 = *full_avg10,
+            InputKind::Health(health) => self.health = *health,
         }
         applied
+    }
+
+    /// The rails have allowed this.
+    pub fn begun(&mut self, decision: &Decision, at: Stamp) {
+        let cgroup = self.cgroup.as_ref().map(|cgroup| cgroup.id);
+        self.deeds.begun(decision, cgroup, at.boot_ns);
+        if decision.action == Action::Look {
+            self.watched.asked(at.boot_ns);
+        }
     }
 
     /// Takes what the policy made of it.
@@ -229,7 +277,12 @@ impl TargetState {
                 *reached = Some(verdict.at.boot_ns);
             }
         }
+        for (level, since) in Level::ALL.into_iter().zip(&mut self.measured_ns) {
+            let holds = level <= verdict.measured;
+            *since = holds.then(|| since.unwrap_or(verdict.at.boot_ns));
+        }
         self.level = verdict.level;
+        self.tight = verdict.tight;
         if let Some(why) = &verdict.why {
             self.level_why.clone_from(why);
         }
@@ -242,6 +295,7 @@ impl TargetState {
         self.trees.judged();
         self.ends.decided(&verdict.decisions);
         self.auto_cap = verdict.auto_cap;
+        self.pressed_ns = verdict.pressed_ns;
         self.gateways_full |= verdict.beyond_gateways.is_some();
         for (pid, family) in &verdict.judged {
             let family = family.as_deref();
@@ -285,6 +339,10 @@ impl TargetState {
         self.kin.clear();
         self.trees.clear();
         self.ends.clear();
+        self.watched.clear();
+        self.deeds.clear();
+        self.health = Health::Unknown;
+        self.pressed_ns = None;
         self.counts.clear_gauges();
     }
 

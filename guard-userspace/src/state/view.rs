@@ -1,12 +1,14 @@
 //! Reading a target's state.
 
 use super::attempt::Attempt;
+use super::deeds::Deeds;
 use super::ends::Ends;
 use super::kin::Kin;
 use super::target::{Cgroup, Memory, Proof, Start, TargetState};
 use super::trees::{Trees, UNKNOWN};
+use super::watched::Watched;
 use crate::model::kin::Survey;
-use crate::model::{Level, Stamp};
+use crate::model::{Health, Level, Stamp};
 use guard_common::{GateLimits, GateMode, TargetCounters};
 use std::collections::BTreeMap;
 
@@ -45,6 +47,36 @@ impl TargetState {
     #[must_use]
     pub const fn ends(&self) -> &Ends {
         &self.ends
+    }
+
+    /// What was seen of its trees when they were looked at.
+    #[must_use]
+    pub const fn watched(&self) -> &Watched {
+        &self.watched
+    }
+
+    /// What is done to it as a whole.
+    #[must_use]
+    pub const fn deeds(&self) -> &Deeds {
+        &self.deeds
+    }
+
+    /// What the container's own health check says.
+    #[must_use]
+    pub const fn health(&self) -> Health {
+        self.health
+    }
+
+    /// `full avg10` of the host's memory pressure, in hundredths of a percent.
+    #[must_use]
+    pub const fn host_full_avg10(&self) -> u64 {
+        self.host_full_avg10
+    }
+
+    /// Since when there is pressure, ns of CLOCK_BOOTTIME; `None`: there is none.
+    #[must_use]
+    pub const fn pressed_ns(&self) -> Option<u64> {
+        self.pressed_ns
     }
 
     /// The family that holds most slots, in words: `32 slots are held by 8 trees of npx x`. Empty
@@ -104,6 +136,26 @@ impl TargetState {
             .in_force
             .is_some_and(|limits| self.cgroup.is_some() && self.committed >= limits.max_processes);
         full || self.storm.at_cap(now.boot_ns)
+    }
+
+    /// Whether a spawn was refused just now since no slot was free.
+    #[must_use]
+    pub fn is_refused_at_cap(&self, now: Stamp) -> bool {
+        self.storm.at_cap(now.boot_ns)
+    }
+
+    /// Since when the figures alone have asked for `level` or worse without a break, ns of
+    /// CLOCK_BOOTTIME; `None`: they do not.
+    #[must_use]
+    pub fn measured_since(&self, level: Level) -> Option<u64> {
+        let all = Level::ALL.into_iter().zip(self.measured_ns);
+        all.filter(|(of, _)| *of == level).find_map(|(_, at)| at)
+    }
+
+    /// The cap that holds while the gate is tightened; `None`: it is not.
+    #[must_use]
+    pub const fn tight(&self) -> Option<u64> {
+        self.tight
     }
 
     /// Start of the storm that runs at `now`, in nanoseconds of CLOCK_BOOTTIME.

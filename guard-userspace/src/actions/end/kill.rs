@@ -7,6 +7,7 @@ use super::member::Crowd;
 use super::{End, Ends};
 use crate::model::Ending;
 use rustix::process::Signal;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// Rounds of SIGKILL: each finds who was born in the one before.
@@ -20,7 +21,19 @@ pub fn all(crowd: &mut Crowd<'_>, endings: &[Ending]) -> Ends {
     let trees = crowd.trees();
     crowd.look();
     crowd.signal(Signal::TERM);
-    let mut left = crowd.wait(crowd.grace(), &trees);
+    let left = crowd.wait(crowd.grace(), &trees);
+    bury(crowd, endings, left)
+}
+
+/// SIGKILL at once.
+pub fn force(crowd: &mut Crowd<'_>, endings: &[Ending]) -> Ends {
+    crowd.look();
+    let trees = crowd.trees();
+    bury(crowd, endings, trees)
+}
+
+fn bury(crowd: &mut Crowd<'_>, endings: &[Ending], mut left: BTreeSet<u64>) -> Ends {
+    let trees = crowd.trees();
     for _ in 0..ROUNDS {
         if left.is_empty() {
             break;
@@ -36,7 +49,15 @@ pub fn all(crowd: &mut Crowd<'_>, endings: &[Ending]) -> Ends {
             )
         });
         let processes = crowd.ended(ending.tree);
-        (ending.tree, End { processes, failed })
+        let killed = true;
+        (
+            ending.tree,
+            End {
+                processes,
+                failed,
+                killed,
+            },
+        )
     });
     ends.collect()
 }

@@ -6,9 +6,16 @@ use super::stdin::{self, Stdin};
 use super::{End, Ends};
 use crate::model::Ending;
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
-/// Retires all of the trees that can be.
+/// Retires all of the trees that can be; each has `grace` to end.
 pub fn all(crowd: &mut Crowd<'_>, endings: &[Ending]) -> Ends {
+    let grace = crowd.grace();
+    within(crowd, endings, grace)
+}
+
+/// The same, with so much time for all of them.
+pub fn within(crowd: &mut Crowd<'_>, endings: &[Ending], grace: Duration) -> Ends {
     crowd.look();
     let mut failed: BTreeMap<u64, String> = BTreeMap::new();
     let mut inputs: BTreeMap<u64, Stdin> = BTreeMap::new();
@@ -41,7 +48,6 @@ pub fn all(crowd: &mut Crowd<'_>, endings: &[Ending]) -> Ends {
         }
     }
     drop(inputs);
-    let grace = crowd.grace();
     for tree in crowd.wait(grace, &asked) {
         if let Some(ending) = endings.iter().find(|ending| ending.tree == tree) {
             let why = format!("{ending} did not end within {grace:?}: use kill");
@@ -51,7 +57,15 @@ pub fn all(crowd: &mut Crowd<'_>, endings: &[Ending]) -> Ends {
     let ends = endings.iter().map(|ending| {
         let processes = crowd.ended(ending.tree);
         let failed = failed.remove(&ending.tree);
-        (ending.tree, End { processes, failed })
+        let killed = false;
+        (
+            ending.tree,
+            End {
+                processes,
+                failed,
+                killed,
+            },
+        )
     });
     ends.collect()
 }

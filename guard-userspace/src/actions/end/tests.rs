@@ -71,11 +71,7 @@ impl Stage {
     }
 
     fn end(&self, how: How, root: u32) -> Outcome {
-        let end = match how {
-            How::Retire => retire::all,
-            How::Kill => kill::all,
-        };
-        outcomes_of(vec![ending(how, root)], end, &self.scene()).remove(0)
+        outcomes_of(vec![ending(how, root)], how, &self.scene()).remove(0)
     }
 }
 
@@ -94,6 +90,7 @@ fn ending(how: How, root: u32) -> Ending {
         family: "npx x".to_owned(),
         processes: 1,
         named: None,
+        ground: None,
     }
 }
 
@@ -296,7 +293,36 @@ fn an_agent_that_ends_leaves_no_half_tree() {
     let mut scene = stage.scene();
     scene.grace = Duration::from_secs(60);
     scene.hurry.begin();
-    let outcome = outcomes_of(vec![ending(How::Kill, 1)], kill::all, &scene).remove(0);
+    let outcome = outcomes_of(vec![ending(How::Kill, 1)], How::Kill, &scene).remove(0);
     assert_eq!(outcome.kind, OutcomeKind::Done);
     assert_eq!(stubborn.0.wait().unwrap().signal(), Some(9));
+}
+
+/// What ends at the end of its input takes no signal; what does not is killed after `grace`.
+#[test]
+fn the_ladder_is_as_gentle_as_it_can_be() {
+    for (how, mut command, killed) in [
+        (How::End, Command::new("cat"), false),
+        (How::Force, Command::new("cat"), false),
+        (How::End, sleep_command(), true),
+        (How::Force, sleep_command(), true),
+    ] {
+        let stage = Stage::new(&format!("ladder-{how:?}-{killed}"));
+        let (_gateway, server) = UnixStream::pair().unwrap();
+        let mut one = Running::new(command.stdin(OwnedFd::from(server)));
+        drop(command);
+        stage.put(&one.0, TREE);
+        let outcome = stage.end(how, one.0.id());
+        assert_eq!(outcome.kind, OutcomeKind::Done, "{how:?}");
+        let ended = outcome.ended.unwrap();
+        assert_eq!((ended.killed, ended.processes), (killed, 1), "{how:?}");
+        let status = one.0.wait().unwrap();
+        assert_eq!(status.success(), !killed, "{how:?}: {status}");
+    }
+}
+
+fn sleep_command() -> Command {
+    let mut command = Command::new("sleep");
+    command.arg("60");
+    command
 }

@@ -6,7 +6,7 @@ use crate::actions::end::{self, Hurry, Scene};
 use crate::agent::clock;
 use crate::api::{Asked, Unheard};
 use crate::model::order::{ActionAnswer, ActionRequest, Answer, Request, TreeAnswer, TreeResult};
-use crate::model::{Ending, FactKind, InputKind, Order, Outcome, TargetId};
+use crate::model::{Ending, FactKind, InputKind, Order, Ordered, Outcome, TargetId};
 use crate::rails::Permit;
 use guard_common::tree::Place;
 use std::collections::BTreeMap;
@@ -156,9 +156,11 @@ impl Guard {
         self.desk.last += 1;
         let order = Order {
             id: self.desk.last,
-            how: request.action,
-            named,
-            only: request.only,
+            what: Ordered::End {
+                how: request.action,
+                named,
+                only: request.only,
+            },
             dry_run: request.dry_run,
         };
         let answer = ActionAnswer {
@@ -270,6 +272,11 @@ impl Guard {
                 let _ = self.desk.tell.send((target, otherwise));
             }
         }
+    }
+
+    /// Says how something ended that was done elsewhere, as trees do.
+    pub(super) fn tell_outcome(&self, target: TargetId, outcome: Outcome) {
+        let _ = self.desk.tell.send((target, vec![outcome]));
     }
 
     fn not_ended(&mut self, target: TargetId, permits: &[Permit], why: &str) {

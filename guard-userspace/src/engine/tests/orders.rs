@@ -78,11 +78,14 @@ fn place_of(pid: u32) -> Place {
 }
 
 fn order(id: u64, pid: Option<u32>) -> Order {
+    let named = pid.map(|pid| (pid, place_of(pid)));
+    of(id, How::Kill, named, None)
+}
+
+fn of(id: u64, how: How, named: Option<(u32, Place)>, only: Option<Vec<u64>>) -> Order {
     Order {
         id,
-        how: How::Kill,
-        named: pid.map(|pid| (pid, place_of(pid))),
-        only: None,
+        what: Ordered::End { how, named, only },
         dry_run: false,
     }
 }
@@ -134,10 +137,8 @@ fn any_process_names_its_tree_and_none_names_all_unprotected_ones() {
 
 #[test]
 fn what_was_confirmed_is_what_is_ended() {
-    let only = |trees: &[u64]| Order {
-        only: Some(trees.to_vec()),
-        ..order(1, Some(ROOT))
-    };
+    let named = Some((ROOT, place_of(ROOT)));
+    let only = |trees: &[u64]| of(1, How::Kill, named, Some(trees.to_vec()));
     let mut scene = scene(Mode::Enforce);
     let (ends, refused) = ordered(&mut scene, only(&[5]));
     assert!(
@@ -195,6 +196,7 @@ fn one_order_at_a_time_ends_a_tree_until_its_outcome() {
     outcome.ended = Some(Box::new(Ended {
         ending,
         processes: 2,
+        killed: true,
     }));
     let facts = scene.feed(InputKind::Outcome(outcome));
     assert!(matches!(&facts[..], [FactKind::Action { done: true, .. }]));
@@ -206,21 +208,19 @@ fn one_order_at_a_time_ends_a_tree_until_its_outcome() {
 #[test]
 fn a_tree_that_ended_by_end_of_file_is_told_as_retired() {
     let mut scene = scene(Mode::Enforce);
-    let how = How::Retire;
-    let (ends, _) = ordered(
-        &mut scene,
-        Order {
-            how,
-            ..order(1, Some(ROOT))
-        },
-    );
+    let named = Some((ROOT, place_of(ROOT)));
+    let (ends, _) = ordered(&mut scene, of(1, How::Retire, named, None));
     assert_eq!(ends, [7]);
     let Action::End(ending) = scene.permits.last().unwrap().action().clone() else {
         panic!("no end");
     };
     let processes = 2;
     let mut outcome = Outcome::of("retire", OutcomeKind::Done);
-    outcome.ended = Some(Box::new(Ended { ending, processes }));
+    outcome.ended = Some(Box::new(Ended {
+        ending,
+        processes,
+        killed: false,
+    }));
     let facts = scene.feed(InputKind::Outcome(outcome));
     assert_eq!(names(&facts), ["retired", "action"]);
 }
@@ -236,11 +236,8 @@ proptest! {
     ) {
         let mut scene = scene(Mode::Enforce);
         let place = Place(role << 48 | id & guard_common::tree::place::MAX_ID);
-        let order = Order {
-            how: if kill { How::Kill } else { How::Retire },
-            named: named.then_some((5, place)),
-            ..order(1, None)
-        };
+        let how = if kill { How::Kill } else { How::Retire };
+        let order = of(1, how, named.then_some((5, place)), None);
         let (ends, _) = ordered(&mut scene, order);
         prop_assert!(ends.iter().all(|tree| *tree == 7), "{:?}", ends);
         let member = place.role() == Role::Member && place.tree() == 7;

@@ -31,6 +31,7 @@ fn any_input() -> impl Strategy<Value = (u64, InputKind)> {
             limits: None,
             place: None,
             ended: None,
+            did: None,
             kind: if done {
                 OutcomeKind::Done
             } else {

@@ -72,6 +72,7 @@ impl Scene {
             limits: Some(limits),
             place: None,
             ended: None,
+            did: None,
             kind,
         }))
     }
@@ -83,6 +84,7 @@ impl Scene {
             limits: None,
             place: None,
             ended: None,
+            did: None,
             kind,
         }))
     }

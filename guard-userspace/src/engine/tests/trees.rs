@@ -71,6 +71,7 @@ impl Scene {
                 is_root: false,
             }),
             ended: None,
+            did: None,
             kind: OutcomeKind::Done,
         }));
     }
@@ -312,6 +313,7 @@ fn the_auto_cap_is_what_memory_carries_and_is_fixed_when_the_start_is_over() {
     };
     scene.live(46);
     let memory = |bytes| InputKind::Memory {
+        reclaimable: 0,
         bytes,
         limit: Some(4_000_000_000),
     };

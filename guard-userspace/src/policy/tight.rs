@@ -1,0 +1,29 @@
+//! The gate tightened in an emergency: what was ended is not to grow again at once.
+
+use super::level;
+use crate::config::TargetConfig;
+use crate::model::Level;
+use crate::state::TargetState;
+
+/// The cap in an emergency under pressure (or with `strict`): what is healthy, and as much as is not
+/// critical yet. It stays what it was at first, until the count is below critical; being held at it does
+/// not keep it.
+#[must_use]
+pub fn cap(
+    state: &TargetState,
+    config: &TargetConfig,
+    excess: u64,
+    pressed_ns: Option<u64>,
+) -> Option<u64> {
+    let levels = config.processes.as_ref()?;
+    let by_count = level::by_count(state, config, excess).map_or(Level::Normal, |(level, _)| level);
+    match (state.tight(), by_count) {
+        _ if state.cgroup().is_none() => None,
+        (Some(tight), Level::Critical | Level::Emergency | Level::Nuclear) => Some(tight),
+        (None, Level::Emergency | Level::Nuclear) if pressed_ns.is_some() || levels.strict => {
+            let healthy = state.counters().live.saturating_sub(excess);
+            Some(healthy.saturating_add(levels.critical))
+        }
+        _ => None,
+    }
+}
