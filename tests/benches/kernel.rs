@@ -11,6 +11,8 @@ mod execs;
 mod forks;
 #[path = "kernel/programs.rs"]
 mod programs;
+#[path = "kernel/reaction.rs"]
+mod reaction;
 
 use std::process::ExitCode;
 
@@ -36,6 +38,11 @@ const PARTS: &[(&str, &str, Part)] = &[
         execs::round,
     ),
     ("agent", "The agent", agent::round),
+    (
+        "reaction",
+        "A storm of ten spawns a second, and what is done against it",
+        reaction::round,
+    ),
 ];
 
 fn main() -> ExitCode {

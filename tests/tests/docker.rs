@@ -26,6 +26,8 @@ mod leaks;
 mod metamcp;
 #[path = "docker/profile.rs"]
 mod profile;
+#[path = "docker/protocol/mod.rs"]
+mod protocol;
 #[path = "docker/scene.rs"]
 mod scene;
 #[path = "docker/spawners.rs"]
@@ -57,7 +59,7 @@ fn main() -> Result<()> {
         long()
     } else {
         let quick = with_a_guard().into_iter().chain(without_a_guard());
-        quick.chain(trees()).collect()
+        quick.chain(trees()).chain(by_protocol()).collect()
     };
     let mut arguments = Arguments::from_args();
     // Two storms at once would measure each other.
@@ -180,6 +182,23 @@ fn trees() -> Vec<Trial> {
         trial("trees_of_twelve_come_whole_or_not_at_all", trees::large),
         trial(&LARGEST.name(), || LARGEST.run()),
         trial(&COLD.name(), || COLD.run()),
+    ]
+}
+
+/// What the agent does of its own accord.
+fn by_protocol() -> Vec<Trial> {
+    use protocol::{cleanup, restarts, spared};
+    vec![
+        trial("idle_duplicates_are_retired", cleanup::duplicates),
+        trial(
+            "a_refused_client_is_served_at_its_next_list",
+            cleanup::at_the_cap,
+        ),
+        trial("a_count_alone_ends_no_live_session", spared::live_sessions),
+        trial(
+            "strict_restarts_then_recreates_then_stops",
+            restarts::strict,
+        ),
     ]
 }
 

@@ -9,7 +9,7 @@ use crate::{agent, apt, step, workspace};
 /// What is to be measured.
 #[derive(Debug, clap::Args)]
 pub struct Options {
-    /// Parts of it (default: all): programs, forks, execs, agent.
+    /// Parts of it (default: all): programs, forks, execs, agent, reaction.
     parts: Vec<String>,
     /// Rounds; each figure is their median.
     #[arg(long, default_value_t = 5)]

@@ -4,6 +4,7 @@
 //! the storms are.
 
 use std::io;
+use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
@@ -15,7 +16,8 @@ use rustix::process::{WaitOptions, waitpid};
 const USAGE: &str = "\
 usage: stopwatch [--apart] [--cgroup PATH] WHAT N [THREADS]
   spawns    posix_spawn of /bin/true, until its exec has succeeded or failed
-  forks     fork, end at once, wait";
+  forks     fork, end at once, wait
+  killed    posix_spawn of /bin/true and wait; fails as -9 where it died by SIGKILL";
 
 /// Between coming into a cgroup and the first time: a guard that asks about execs has to find the mounts
 /// that came with us.
@@ -50,6 +52,7 @@ fn run(words: Vec<String>) -> io::Result<()> {
     let once: fn() -> io::Result<Once> = match what.as_str() {
         "spawns" => spawn,
         "forks" => fork,
+        "killed" => killed,
         other => return Err(bad(&format!("nothing is called {other:?}"))),
     };
     let number = |word: String| word.parse::<usize>().map_err(|_| bad("that is no number"));
@@ -79,6 +82,14 @@ fn spawn() -> io::Result<Once> {
         Ok(mut child) => child.wait().map(|_| None)?,
         Err(error) => Some(error.raw_os_error().ok_or(error)?),
     };
+    Ok(Once { took, failed })
+}
+
+fn killed() -> io::Result<Once> {
+    let since = Instant::now();
+    let status = Command::new("/bin/true").spawn()?.wait()?;
+    let took = since.elapsed();
+    let failed = status.signal().map(|signal| -signal);
     Ok(Once { took, failed })
 }
 

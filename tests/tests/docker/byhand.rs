@@ -12,7 +12,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use crate::metamcp::{BOOT, PATIENCE, Stand, TREE};
-use crate::profile::{guard, guard_with, holds, until};
+use crate::profile::{GATE_ALONE, guard, guard_with, holds, until};
 use crate::scene::{Guard, OnStage, SOON, Seen};
 
 /// Runs `retire` or `kill`; all that is meant must end. Gives how many trees that were.
@@ -45,8 +45,9 @@ fn child_of(pid: u32) -> Result<u32> {
 pub fn ended() -> Result<()> {
     let mut stage = OnStage::enter()?;
     let stage = stage.get()?;
-    let neighbour =
-        "[[target]]\nname = \"neighbour\"\ncontainer = \"neighbour\"\nprofile = \"metamcp\"";
+    let neighbour = format!(
+        "[[target]]\nname = \"neighbour\"\ncontainer = \"neighbour\"\nprofile = \"metamcp\"\n{GATE_ALONE}"
+    );
     let guard = guard_with(stage, &format!("max_processes = 400\n{neighbour}"))?;
     let beside = Parent::new("neighbour")?;
     let its = beside.witness()?;

@@ -9,6 +9,7 @@ use guard_tests::docker::gateway::Gateway;
 use guard_tests::docker::storm::{self, Course};
 use guard_tests::witness::Counts;
 
+use crate::profile::GATE_ALONE;
 use crate::scene::{Guard, OnStage, SOON, Seen, logged};
 use crate::table::{self, Row};
 
@@ -27,7 +28,9 @@ const RESERVE: u64 = 4;
 const PIDS_LIMITS: [(&str, &str); 2] = [("251", "pids_limit 251"), ("256", "pids_limit 256")];
 
 fn target(rest: &str) -> String {
-    format!("name = \"gateway\"\ncontainer = \"gateway\"\nprofile = \"metamcp\"\n{rest}")
+    format!(
+        "name = \"gateway\"\ncontainer = \"gateway\"\nprofile = \"metamcp\"\n{GATE_ALONE}\n{rest}"
+    )
 }
 
 /// What must hold of any storm: the gateway lives and says so each time it is asked.

@@ -17,10 +17,15 @@ pub fn guard(stage: &Stage, cap: u64) -> Result<Guard> {
     guard_with(stage, &format!("max_processes = {cap}"))
 }
 
+/// The gate alone: what the agent does beside it is tested for itself.
+pub const GATE_ALONE: &str = "[target.tiers]\nnuclear_monitor = { on = false }\nhost_monitor = { on = false }\n\
+     resource_enforcer = { on = false }\nstartup_preventer = { on = false }";
+
 /// An agent that guards it, with these lines in its `[target.gate]`, and what may follow that.
 pub fn guard_with(stage: &Stage, gate: &str) -> Result<Guard> {
     let target = format!(
-        "name = \"metamcp\"\ncontainer = \"metamcp\"\nprofile = \"metamcp\"\n[target.gate]\n{gate}"
+        "name = \"metamcp\"\ncontainer = \"metamcp\"\nprofile = \"metamcp\"\n{GATE_ALONE}\n\
+         [target.gate]\n{gate}"
     );
     Guard::start(&stage.docker, &target, &[])
 }

@@ -1,0 +1,136 @@
+//! Leaked sessions: their trees are ended as gently as can be, and the gateway counts no crash.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use guard_tests::check::{eventually, same};
+
+use super::{Neighbour, Rules, at_level, booted, decided, servers, serves};
+use crate::metamcp::{BOOT, PATIENCE};
+use crate::profile::{RESERVE, SLOTS};
+use crate::scene::{OnStage, SOON};
+use crate::table;
+
+/// Duplicates of three servers, idle, without pressure: the level rises to emergency, trees beyond what
+/// is allowed are retired, nobody takes a signal, no server is in ERROR, each family keeps its youngest,
+/// and the level falls.
+pub fn duplicates() -> Result<()> {
+    const SERVERS: usize = 3;
+    let mut stage = OnStage::enter()?;
+    let stage = stage.get()?;
+    let neighbour = Neighbour::start(stage)?;
+    let guard = Rules::default().guard(stage)?;
+    let stand = booted(stage, &servers(SERVERS))?;
+    let gateway = &stand.gateway;
+    let own = servers(SERVERS).layout.processes();
+    let init = gateway.container.pid()?;
+    let idle = gateway.state()?;
+    let report = gateway.storm(8, Duration::ZERO, PATIENCE)?;
+    same("served", report.first_with(SERVERS), 8)?;
+    let newest: Vec<u32> = gateway
+        .settled(BOOT)?
+        .with_role("idle")
+        .map(|one| one.pid)
+        .collect();
+    ensure!(
+        idle.with_role("idle").all(|one| !newest.contains(&one.pid)),
+        "{newest:?}"
+    );
+    let ended = Instant::now();
+    at_level(&guard, "normal")?;
+    let took = ended.elapsed();
+
+    let state = gateway.settled(BOOT)?;
+    state.ensure_no_error()?;
+    let left: Vec<u32> = state.with_role("idle").map(|one| one.pid).collect();
+    same("the youngest of each family", left, newest)?;
+    let target = guard.target()?;
+    ensure!(target["counts"]["killed"] == 0, "{target}");
+    let retired = target["retired"].as_u64().unwrap_or_default();
+    ensure!(retired > 0, "{target}");
+    let decisions = decided(&guard, "end").len() + decided(&guard, "force").len();
+    ensure!(
+        decisions as u64 >= retired,
+        "{decisions} decisions, {retired} retired"
+    );
+    let what = decided(&guard, "end")
+        .first()
+        .map(|line| line["what"].to_string());
+    ensure!(
+        what.as_deref()
+            .is_none_or(|what| what.contains("idle for") && what.contains("it costs")),
+        "a decision without evidence and cost: {what:?}"
+    );
+    same("the container's init", gateway.container.pid()?, init)?;
+    let counts = stand.witness.counts()?;
+    ensure!(counts.live >= own + SERVERS as u64, "{counts:?}");
+    serves(gateway, SERVERS)?;
+    gateway.settled(BOOT)?.ensure_no_error()?;
+    neighbour.ensure_untouched()?;
+    table::note(format!(
+        "8 leaked sessions of {SERVERS} servers: {} at most, {retired} trees retired, calm again after {took:.1?}",
+        counts.live_peak
+    ));
+    guard.agent.stop_cleanly().map(drop)
+}
+
+/// At the cap a client is refused, leaked trees are retired, and the client is served at its next list.
+pub fn at_the_cap() -> Result<()> {
+    const SERVERS: usize = 2;
+    const TREES: u64 = 10;
+    let mut stage = OnStage::enter()?;
+    let stage = stage.get()?;
+    let setup = servers(SERVERS);
+    let cap = RESERVE + setup.layout.processes() + TREES * SLOTS;
+    let rules = Rules {
+        cap,
+        allowed: 1,
+        idle: "calm = \"1h\", pressure = \"4s\", lasting = \"2s\"",
+        ..Rules::default()
+    };
+    let guard = rules.guard(stage)?;
+    let stand = booted(stage, &setup)?;
+    let gateway = &stand.gateway;
+    let mut refused = None;
+    for _ in 0..12 {
+        let session = gateway.open()?;
+        let answer = gateway.list(&session, PATIENCE);
+        ensure!(
+            answer.error.is_none() && answer.took < Duration::from_secs(20),
+            "{answer}"
+        );
+        if answer.servers.len() < SERVERS {
+            refused = Some((session, Instant::now()));
+            break;
+        }
+        gateway.settled(BOOT)?;
+    }
+    let (session, since) = refused.context("nobody was refused")?;
+    let mut answer = None;
+    eventually(
+        "the refused client is served at its next list",
+        SOON,
+        || {
+            let again = gateway.list(&session, PATIENCE);
+            let served = again.servers.len() == SERVERS;
+            answer = Some(again);
+            std::thread::sleep(Duration::from_millis(200));
+            Ok(served)
+        },
+    )
+    .with_context(|| format!("{answer:?}; {}", guard.agent.last_words()))?;
+    let took = since.elapsed();
+    gateway.settled(BOOT)?.ensure_no_error()?;
+    let target = guard.target()?;
+    ensure!(
+        target["counts"]["killed"] == 0 && target["retired"] != 0,
+        "{target}"
+    );
+    let counts = stand.witness.counts()?;
+    ensure!(counts.running_peak <= cap, "over {cap}: {counts:?}");
+    table::note(format!(
+        "at a cap of {cap}: from a client's refusal to its served list {took:.1?}, {} trees retired",
+        target["retired"]
+    ));
+    guard.agent.stop_cleanly().map(drop)
+}

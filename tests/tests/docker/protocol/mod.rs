@@ -1,0 +1,172 @@
+//! The operators' protocol, carried out by the agent itself on real containers. Times are shortened by
+//! the configuration, and counts are sized for two CPUs; the rules are the ones that hold by default.
+
+pub mod cleanup;
+pub mod restarts;
+pub mod spared;
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use guard_tests::check::eventually;
+use guard_tests::docker::metamcp::{MetaMcp, Server, Setup};
+use guard_tests::docker::{Container, Parent};
+use serde_json::Value;
+
+use crate::metamcp::{BOOT, PATIENCE, Stand};
+use crate::scene::{Guard, SOON, Seen, Stage};
+
+/// The levels of these tests, by excess.
+pub const WARNING: u64 = 4;
+pub const CRITICAL: u64 = 8;
+pub const EMERGENCY: u64 = 16;
+pub const NUCLEAR: u64 = 32;
+
+/// How the container `metamcp` is guarded.
+pub struct Rules {
+    pub cap: u64,
+    /// Trees of a family that are healthy.
+    pub allowed: u64,
+    /// How long a tree must do nothing: in calm, under pressure and under lasting pressure.
+    pub idle: &'static str,
+    /// More of `[target.processes]`.
+    pub processes: &'static str,
+    /// More tables.
+    pub more: String,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self {
+            cap: 400,
+            allowed: 2,
+            idle: "calm = \"4s\", pressure = \"3s\", lasting = \"2s\"",
+            processes: "",
+            more: String::new(),
+        }
+    }
+}
+
+impl Rules {
+    /// An agent that guards by them.
+    pub fn guard(&self, stage: &Stage) -> Result<Guard> {
+        let Self {
+            cap,
+            allowed,
+            idle,
+            processes,
+            more,
+        } = self;
+        let target = format!(
+            "name = \"metamcp\"\ncontainer = \"metamcp\"\nprofile = \"metamcp\"\n\
+             allowed_instances = {allowed}\nidle_after = {{ {idle} }}\n\
+             [target.gate]\nmax_processes = {cap}\n\
+             tree = {{ processes = 4, spawns = 8, settle = \"2s\" }}\n\
+             [target.processes]\nwarning = {WARNING}\ncritical = {CRITICAL}\nemergency = {EMERGENCY}\n\
+             nuclear = {NUCLEAR}\nclear_after = \"3s\"\nheld_for = \"5s\"\n{processes}\n\
+             [target.end]\ngrace = \"2s\"\n{more}"
+        );
+        Guard::start(&stage.docker, &target, &[])
+    }
+}
+
+/// So many servers by node alone: one process each, quick to start.
+pub fn servers(number: usize) -> Setup<'static> {
+    Setup {
+        servers: Server::node(number),
+        patience: PATIENCE,
+        ..Setup::default()
+    }
+}
+
+/// A gateway of that kind, whose pool is full.
+pub fn booted(stage: &Stage, setup: &Setup<'_>) -> Result<Stand> {
+    let stand = Stand::start(stage, "metamcp", setup)?;
+    stand.gateway.settled(BOOT)?.ensure_all_idle()?;
+    Ok(stand)
+}
+
+/// A container beside the guarded one, which nothing is to happen to.
+pub struct Neighbour {
+    container: Container,
+    witness: guard_tests::Witness,
+    before: Seen,
+    pid: u32,
+    _parent: Parent,
+}
+
+impl Neighbour {
+    pub fn start(stage: &Stage) -> Result<Self> {
+        let parent = Parent::new("neighbour")?;
+        let witness = parent.witness()?;
+        let spawn =
+            "require(\"child_process\").spawn(\"sleep\", [\"600\"]); setInterval(() => 0, 1000)";
+        let command = [stage.image.as_str(), "node", "-e", spawn];
+        let container = Container::run(&stage.docker, &parent, "neighbour", &command)?;
+        eventually("the neighbour runs", SOON, || {
+            Ok(witness.counts()?.live == 2)
+        })?;
+        Ok(Self {
+            before: Seen::by(&witness.counts()?),
+            pid: container.pid()?,
+            container,
+            witness,
+            _parent: parent,
+        })
+    }
+
+    /// Nothing happened to it.
+    pub fn ensure_untouched(&self) -> Result<()> {
+        let now = Seen::by(&self.witness.counts()?);
+        ensure!(
+            now == self.before,
+            "the neighbour: {:?}, {now:?}",
+            self.before
+        );
+        ensure!(
+            self.container.pid()? == self.pid,
+            "the neighbour was restarted"
+        );
+        Ok(())
+    }
+}
+
+/// What the agent decided of its own accord: lines of `decision` with that action which were allowed.
+pub fn decided(guard: &Guard, action: &str) -> Vec<Value> {
+    let all = guard.agent.events();
+    let lines = all.iter().filter(|line| {
+        line["event"] == "decision"
+            && line["action"] == action
+            && line["tier"] != "operator"
+            && line["refused"].is_null()
+    });
+    lines.cloned().collect()
+}
+
+/// Waits until the target is at this level; gives its status then.
+pub fn at_level(guard: &Guard, level: &str) -> Result<Value> {
+    let mut last = Value::Null;
+    eventually(&format!("the level is {level}"), SOON, || {
+        last = guard.target()?;
+        Ok(last["level"] == level)
+    })
+    .with_context(|| format!("{last}; {}", guard.agent.last_words()))?;
+    Ok(last)
+}
+
+/// A new session lists all servers, at its first list or at the next one: the idle instance that it is
+/// given first may have been ended, as the real gateway's may (workload.md).
+pub fn serves(gateway: &MetaMcp, servers: usize) -> Result<Duration> {
+    let session = gateway.open()?;
+    let first = gateway.list(&session, PATIENCE);
+    if first.servers.len() == servers {
+        return Ok(first.took);
+    }
+    gateway.settled(BOOT)?;
+    let again = gateway.list(&gateway.open()?, PATIENCE);
+    ensure!(
+        again.servers.len() == servers,
+        "first {first}, then {again}"
+    );
+    Ok(first.took + again.took)
+}
