@@ -151,7 +151,9 @@ fn ladder(
         end.is_some_and(|end| end.failed.is_some())
     };
     let left: Vec<Ending> = endings.iter().filter(stayed).cloned().collect();
-    if left.is_empty() {
+    // Who has seen the end of its input ends by itself, and nobody else was touched yet: an agent that
+    // ends leaves whole trees.
+    if left.is_empty() || scene.hurry.is_on() {
         return ends;
     }
     for (tree, mut end) in once(scene, &left, kill) {
