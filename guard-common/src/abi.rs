@@ -1,7 +1,7 @@
 //! Sizes and names that both sides of the kernel boundary must agree on.
 
 /// Version of every layout in this crate. A record that carries another is refused.
-pub const LAYOUT_VERSION: u16 = 3;
+pub const LAYOUT_VERSION: u16 = 4;
 
 /// Targets that can be guarded at once; the last slot is the canary's.
 pub const MAX_TARGETS: u32 = 512;

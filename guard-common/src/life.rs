@@ -1,5 +1,6 @@
 //! What the kernel side and later agents know of an agent: its heartbeat, and what it left.
 
+use crate::abi::MAX_TARGETS;
 use bytemuck::{Pod, Zeroable, bytes_of, bytes_of_mut};
 
 /// Where the map of [`Note`]s has a [`Heartbeat`].
@@ -10,6 +11,12 @@ pub const MARK: u32 = 1;
 
 /// Where it has the [`Owner`] of slot 0, the others following.
 pub const OWNERS: u32 = 2;
+
+/// Where it has what is [`Inside`] slot 0's target, the others following.
+pub const INSIDE: u32 = OWNERS + MAX_TARGETS;
+
+/// How many there are.
+pub const NOTES: u32 = INSIDE + MAX_TARGETS;
 
 /// What an agent writes down: one of the types below.
 #[repr(C)]
@@ -118,6 +125,41 @@ impl Owner {
     }
 }
 
+/// Words that have a bit for each slot.
+const SLOT_WORDS: usize = MAX_TARGETS as usize / 64;
+
+/// Which targets are within a target, and count for it too. Written by the agent alone.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+pub struct Inside {
+    slots: [u64; SLOT_WORDS],
+    /// What those that were within it add to its totals beside what they have counted, modulo 2^64, in
+    /// the agent's order.
+    pub carry: [u64; 11],
+}
+
+impl Inside {
+    /// Whether the target in `slot` is within it.
+    #[must_use]
+    pub fn has(&self, slot: u32) -> bool {
+        let word = self.slots.get(slot as usize / 64);
+        word.is_some_and(|word| word & (1 << (slot % 64)) != 0)
+    }
+
+    /// Says whether the target in `slot` is within it.
+    pub fn set(&mut self, slot: u32, within: bool) {
+        if let Some(word) = self.slots.get_mut(slot as usize / 64) {
+            let bit = 1 << (slot % 64);
+            *word = if within { *word | bit } else { *word & !bit };
+        }
+    }
+
+    /// All that are.
+    pub fn slots(self) -> impl Iterator<Item = u32> {
+        (0..MAX_TARGETS).filter(move |slot| self.has(*slot))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -158,5 +200,18 @@ mod tests {
             name: [0xff; NAME_MAX],
         };
         assert_eq!(broken.name(), None);
+    }
+    #[test]
+    fn slots_are_within_one_each_by_itself() {
+        let mut inside = Inside::default();
+        for slot in [0, 63, 64, MAX_TARGETS - 1, MAX_TARGETS] {
+            inside.set(slot, true);
+        }
+        let all = [0, 63, 64, MAX_TARGETS - 1];
+        assert!(inside.slots().eq(all), "{inside:?}");
+        inside.set(63, false);
+        assert!(!inside.has(63) && inside.has(64) && !inside.has(62));
+        inside.carry = [u64::MAX; 11];
+        assert_eq!(Note::of(&inside).read::<Inside>(), inside);
     }
 }

@@ -122,7 +122,7 @@ static NEAR_SAID: Array<u64> = Array::with_max_entries(MAX_TARGETS, 0);
 
 /// What the agent writes down: its heartbeat, and what later agents are to know. Written by the agent.
 #[map]
-static NOTES: Array<Note> = Array::with_max_entries(life::OWNERS + MAX_TARGETS, 0);
+static NOTES: Array<Note> = Array::with_max_entries(life::NOTES, 0);
 
 /// Records to the agent.
 #[map]

@@ -2,6 +2,7 @@
 //! kernel, the targets and the clock in one loop.
 
 pub mod clock;
+mod contents;
 mod follow;
 mod guard;
 pub mod lock;

@@ -49,6 +49,8 @@ mod targets;
 mod trees;
 #[path = "kernel/ways.rs"]
 mod ways;
+#[path = "kernel/within.rs"]
+mod within;
 
 use guard_tests::suite::{run, trial};
 use libtest_mimic::Trial;
@@ -170,6 +172,10 @@ fn counting() -> Vec<Trial> {
         trial("threads_of_io_uring_are_tasks", rings::of_threads),
         trial("a_target_comes_and_goes_200_times", targets::reborn),
         trial("500_targets_are_guarded_at_once", targets::five_hundred),
+        trial(
+            "a_target_within_a_target_counts_in_both",
+            within::counts_in_both,
+        ),
         trial("a_running_cgroup_is_adopted", arming::of_a_running_cgroup),
         trial("a_storming_cgroup_is_adopted", arming::in_mid_storm),
         trial(

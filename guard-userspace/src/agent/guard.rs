@@ -3,6 +3,7 @@
 
 mod arrivals;
 mod canary;
+mod contents;
 mod deeds;
 mod deny;
 mod disarm;
@@ -12,6 +13,7 @@ mod storms;
 mod survey;
 
 use super::clock;
+use super::contents::Contents;
 use super::places::{Place, Places, Up};
 use super::rounds::{Mailbox, Rounds};
 use crate::actions;
@@ -52,6 +54,7 @@ pub struct Guard {
     pub lost: BTreeMap<&'static str, u64>,
     /// The first refusal of each target's storms.
     pub storms: Storms,
+    contents: Contents,
     /// Targets to be surveyed: not all that happened to them was seen.
     unseen: BTreeSet<TargetId>,
     /// How trees that operators wanted ended have ended; to be given to [`Self::ended`].
@@ -116,6 +119,7 @@ impl Guard {
             // Else the canary may still say that another rung is to be attached.
             kernel.forget_types();
         }
+        let contents = Contents::of(kernel.tables.inside());
         let rounds = Rounds::start(mailbox, kernel.asker()?, &v2_mount)?;
         let gate = Gate {
             mode: GateMode::Observe,
@@ -135,6 +139,7 @@ impl Guard {
             gate,
             lost: BTreeMap::new(),
             storms: Storms::default(),
+            contents,
             unseen: BTreeSet::new(),
             ends,
             desk,
@@ -213,7 +218,7 @@ impl Guard {
     pub fn kernel_event(&mut self, event: Event, now: Stamp) {
         let (at, target) = (clock::at(event.boot_ns, now), TargetId(event.slot));
         match event.kind {
-            EventKind::Input(kind) => self.step(at, target, kind),
+            EventKind::Input(kind) => self.take(at, target, kind),
             EventKind::Cgroup(id, CgroupChange::Armed) => self.born(at, target, id),
             EventKind::Cgroup(id, CgroupChange::Removed) => self.removed(at, target, id),
             EventKind::Cgroup(_, CgroupChange::Nested) | EventKind::Near => {}
@@ -253,6 +258,7 @@ impl Guard {
 
     /// A new target is counted by what it is, until the canary has spoken and limits follow.
     fn begin(&mut self, id: TargetId) {
+        self.counts_nowhere(id);
         if self.takes_up(id) {
             return;
         }
@@ -278,6 +284,7 @@ impl Guard {
         if let Some(place) = self.places.get_mut(target) {
             place.up = Some(up);
         }
+        self.find_contents(target);
         self.step(at, target, kind);
         self.tell_rounds();
     }
@@ -291,11 +298,11 @@ impl Guard {
         else {
             return;
         };
-        if let Err(error) = self.kernel.release(target.0, &up.dir, up.id.0) {
-            tracing::warn!(%error, "what still runs in {} is counted on", up.dir.display());
-        }
+        let heir = self.release(target, &up.dir, up.id);
+        self.lose_contents(target);
         let why = why.to_owned();
         self.step(at, target, InputKind::Down { why });
+        self.has_inherited(heir);
         self.tell_rounds();
     }
 
@@ -325,6 +332,7 @@ impl Guard {
             }
             self.step(now, id, InputKind::Tick);
         }
+        self.sample_outers(now);
         for id in std::mem::take(&mut self.unseen) {
             self.survey(id);
         }
@@ -364,6 +372,7 @@ impl Guard {
         // One that is gone may have been gone for less than a second.
         for (id, up) in all {
             let counts = self.kernel.tables.counters(id.0);
+            let counts = counts.map(|own| self.whole(id, &own));
             let gate = self.kernel.tables.gate(id.0);
             let told = self
                 .engine

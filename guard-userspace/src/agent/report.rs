@@ -81,7 +81,7 @@ impl Guard {
         let state = &self.engine.target(id)?.state;
         let now = clock::now();
         let counts = self.kernel.tables.counters(id.0);
-        let counts = counts.unwrap_or(*state.counters());
+        let counts = counts.map_or(*state.counters(), |own| self.whole(id, &own));
         let gate = self.kernel.tables.gate(id.0);
         let committed = gate.map_or(state.committed(), |gate| gate.committed);
         let memory = state.memory();
@@ -103,6 +103,7 @@ impl Guard {
             gateways: families::gateways(state),
             families: families::of(state),
             counts: Counts::from(counts),
+            contains: self.names_within(id),
             committed,
             spawn_rate: state.spawn_rate(now),
             mode: state.mode().name().to_owned(),

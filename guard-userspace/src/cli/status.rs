@@ -188,6 +188,12 @@ fn notes(target: &TargetStatus) -> Vec<String> {
         Some(cgroup) => notes.push(format!("{} at {}", target.watches, cgroup.path)),
         None => notes.push(format!("waiting for {}", target.watches)),
     }
+    if !target.contains.is_empty() {
+        notes.push(format!(
+            "its counts have those of {} in them, which are held to their own limits",
+            target.contains.join(", ")
+        ));
+    }
     notes.extend(slots(target));
     if target.level != "normal" {
         notes.push(format!("{}: {}", target.level, target.level_why));

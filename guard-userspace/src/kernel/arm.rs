@@ -90,15 +90,35 @@ impl Kernel {
                 adopted: 0,
             });
         }
+        // What was another's until now because it is within that one. A cgroup that is another target
+        // itself stays that one's.
+        let outer = self.slot_around(dir);
+        let from = outer.filter(|outer| self.tables.slot_of(cgroup) == Some(*outer));
         let before = self.tables.counters(slot)?.entered;
-        self.tables.begin_arming(slot)?;
-        let taken = self.take_in(slot, (cgroup, dir), v2_mount);
-        self.tables.end_arming()?;
-        self.mend(slot, &taken?)?;
+        self.count_for(slot, from, (cgroup, dir), v2_mount)?;
         Ok(Armed {
             cgroup: CgroupId(cgroup),
             adopted: self.tables.counters(slot)?.entered.saturating_sub(before),
         })
+    }
+
+    /// Whose the cgroup is in which this one is.
+    fn slot_around(&self, dir: &Path) -> Option<u32> {
+        self.tables.slot_of(tree::id(dir.parent()?).ok()?)
+    }
+
+    /// Counts it for `slot` from now on, also what was counted for `from`: there each has left.
+    fn count_for(
+        &mut self,
+        slot: u32,
+        from: Option<u32>,
+        top: (u64, &Path),
+        v2_mount: &Path,
+    ) -> Result<(), ArmError> {
+        self.tables.begin_arming(slot)?;
+        let taken = self.take_in(slot, from, top, v2_mount);
+        self.tables.end_arming()?;
+        self.mend(slot, &taken?)
     }
 
     /// Lists until nothing new is there; returns who was there, each with its start. Also whom the kernel
@@ -107,6 +127,7 @@ impl Kernel {
     fn take_in(
         &mut self,
         slot: u32,
+        from: Option<u32>,
         top: (u64, &Path),
         v2_mount: &Path,
     ) -> Result<BTreeMap<u32, u64>, ArmError> {
@@ -118,7 +139,8 @@ impl Kernel {
             let mut open = vec![(top.0, top.1.to_owned())];
             while let Some((id, dir)) = open.pop() {
                 // A target inside this one counts for itself.
-                if self.tables.slot_of(id).is_some_and(|other| other != slot) {
+                let of = self.tables.slot_of(id);
+                if of.is_some_and(|of| of != slot && Some(of) != from) {
                     continue;
                 }
                 self.tables.tag(id, slot)?;
@@ -130,7 +152,7 @@ impl Kernel {
                 }
                 open.extend(children);
                 for pid in pids.unwrap_or_default() {
-                    if seen.insert(pid) {
+                    if self.has_parted(from, pid)? | seen.insert(pid) {
                         new = true;
                         self.adopt(slot, pid, below)?;
                     }
@@ -147,6 +169,17 @@ impl Kernel {
             was_there.then_some((pid, entry.start_ns))
         });
         Ok(entered.collect())
+    }
+
+    /// Lets go of a process that was `from`'s. Until it is adopted it is nobody's, and a fork or an exec of
+    /// it meanwhile brings it in as well, by its cgroup.
+    fn has_parted(&self, from: Option<u32>, pid: u32) -> Result<bool, ControlError> {
+        let Some(from) = from else { return Ok(false) };
+        let entry = self.tables.process(pid).filter(|entry| entry.slot == from);
+        entry.map_or(Ok(false), |entry| {
+            let args = [u64::from(pid), entry.start_ns, 0, 0];
+            self.control(Control::Release, from, args)
+        })
     }
 
     /// Adopts a process, where the kernel side does not know it already and it is not gone.
@@ -230,9 +263,25 @@ impl Kernel {
     /// what still runs there has left. Of one that was removed the kernel side has untagged all; what
     /// is at its path by now is another one, and none of this one's processes is in it.
     ///
+    /// Where it is within another target's it is that one's from now on, whose slot is returned.
+    ///
     /// # Errors
     /// A map or the kernel side refuses.
-    pub fn release(&mut self, slot: u32, dir: &Path, id: u64) -> Result<(), ArmError> {
+    pub fn release(
+        &mut self,
+        slot: u32,
+        dir: &Path,
+        id: u64,
+        v2_mount: &Path,
+    ) -> Result<Option<u32>, ArmError> {
+        let is_there = tree::id(dir).is_ok_and(|now| now == id);
+        let heir = self
+            .slot_around(dir)
+            .filter(|heir| *heir != slot && is_there);
+        if let Some(heir) = heir.filter(|_| self.tables.slot_of(id) == Some(slot)) {
+            self.count_for(heir, Some(slot), (id, dir), v2_mount)?;
+            return Ok(Some(heir));
+        }
         if self.tables.slot_of(id) == Some(slot) {
             self.tables.untag(id)?;
         }
@@ -263,6 +312,6 @@ impl Kernel {
                 break;
             }
         }
-        Ok(())
+        Ok(None)
     }
 }

@@ -10,7 +10,7 @@ use crate::model::kin::{TreeKind, TreeSeen};
 use aya::Ebpf;
 use aya::maps::{Array, HashMap, Map, MapData, MapError, RingBuf};
 use guard_common::abi::{CANARY_SLOT, PATH_MAX};
-use guard_common::life::{self, Heartbeat, Mark, Note, Owner};
+use guard_common::life::{self, Heartbeat, Inside, Mark, Note, Owner};
 use guard_common::tree::account::{Account, Kind};
 use guard_common::{GateLimits, GateState, ProcessEntry, TargetCounters, TreeEntry};
 use std::collections::BTreeMap;
@@ -173,6 +173,25 @@ impl Tables {
         // A longer name than fits is not known to a later agent, and its target begins anew.
         let owner = name.and_then(Owner::of).unwrap_or(Owner::NOBODY);
         self.note(life::OWNERS + slot, &owner)
+    }
+
+    /// What is within the targets in all slots, where anything is or was.
+    #[must_use]
+    pub fn inside(&self) -> BTreeMap<u32, Inside> {
+        let all = (0..CANARY_SLOT).filter_map(|slot| {
+            let note = self.notes.get(&(life::INSIDE + slot), 0).ok()?;
+            let inside: Inside = note.read();
+            (inside != Inside::default()).then_some((slot, inside))
+        });
+        all.collect()
+    }
+
+    /// Says what is within the target in a slot.
+    ///
+    /// # Errors
+    /// No such slot.
+    pub fn set_inside(&mut self, slot: u32, inside: &Inside) -> Result<(), TableError> {
+        self.note(life::INSIDE + slot, inside)
     }
 
     /// A slot's limits, as they are in force.

@@ -103,8 +103,12 @@ pub struct TargetStatus {
     pub level: String,
     /// Why that level; empty while it is normal.
     pub level_why: String,
-    /// Counts since it was first armed.
+    /// Counts since it was first armed, with those of the targets within it; its peak and its slots are
+    /// its own.
     pub counts: Counts,
+    /// Targets within it: each is held to its own cap, and counted here too.
+    #[serde(default)]
+    pub contains: Vec<String>,
     /// Live processes beyond what is healthy.
     pub excess: u64,
     /// Slots taken below the cap: processes, and what is reserved for their trees.

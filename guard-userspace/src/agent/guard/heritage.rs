@@ -9,8 +9,8 @@ use crate::agent::places::Up;
 use crate::config::checked::OnAgentExit;
 use crate::config::{Mode, TargetSource};
 use crate::evidence::tree;
-use crate::model::TargetId;
 use crate::model::input::Inherited;
+use crate::model::{CgroupId, TargetId};
 use guard_common::life::Heartbeat;
 use guard_common::{GateLimits, GateMode};
 
@@ -66,7 +66,7 @@ impl Guard {
         }
         let held = self.kernel.tables.slot_of(up.id.0) == Some(id.0);
         self.let_go_of_slot(id, Some(up));
-        let counters = self.kernel.tables.counters(id.0).ok()?;
+        let counters = self.whole(id, &self.kernel.tables.counters(id.0).ok()?);
         let limits = self.kernel.tables.limits(id.0).ok()?;
         Some(Box::new(Inherited {
             counters,
@@ -79,20 +79,17 @@ impl Guard {
     fn let_go_of_slot(&mut self, id: TargetId, but: Option<&Up>) {
         for cgroup in self.kernel.tables.cgroups(id.0) {
             let dir = tree::find(&self.v2_mount, cgroup);
-            let gone = match &dir {
-                Some(dir) if but.is_some_and(|up| dir.starts_with(&up.dir)) => continue,
-                Some(dir) => self
-                    .kernel
-                    .release(id.0, dir, cgroup)
-                    .map_err(|error| error.to_string()),
-                None => self
-                    .kernel
-                    .tables
-                    .untag(cgroup)
-                    .map_err(|error| error.to_string()),
-            };
-            if let Err(error) = gone {
-                tracing::warn!(error, cgroup, "what runs there is counted on");
+            match &dir {
+                Some(dir) if but.is_some_and(|up| dir.starts_with(&up.dir)) => {}
+                Some(dir) => {
+                    let heir = self.release(id, dir, CgroupId(cgroup));
+                    self.has_inherited(heir);
+                }
+                None => {
+                    if let Err(error) = self.kernel.tables.untag(cgroup) {
+                        tracing::warn!(%error, cgroup, "what runs there is counted on");
+                    }
+                }
             }
         }
     }
@@ -143,6 +140,7 @@ impl Guard {
             tracing::warn!(%error, "limits stay in force");
         }
         self.let_go_of_slot(id, None);
+        self.lose_contents(id);
     }
 
     /// Whether the gate goes on when the agent ends.
