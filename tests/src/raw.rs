@@ -38,6 +38,29 @@ pub fn shared_words<const N: usize>() -> io::Result<&'static [AtomicU64; N]> {
     }
 }
 
+/// Memory that is there, in pages of the usual size: of what a fork copies the tables of, huge pages would
+/// leave next to nothing.
+///
+/// # Errors
+/// The kernel's.
+pub fn small_pages(bytes: usize) -> io::Result<Vec<u8>> {
+    let mut memory = Vec::with_capacity(bytes);
+    let page = 4096_usize;
+    let begin = (memory.as_ptr() as usize).next_multiple_of(page);
+    let within = bytes.saturating_sub(page) / page * page;
+    if within > 0 {
+        // SAFETY: whole pages within what was just allocated; the advice changes nothing that can be read.
+        let told =
+            unsafe { libc::madvise(begin as *mut libc::c_void, within, libc::MADV_NOHUGEPAGE) };
+        if told != 0 {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    // 1: what is 0 need not be there.
+    memory.resize(bytes, 1);
+    Ok(memory)
+}
+
 /// Gives this process a mount namespace of its own, without the mounts of container engines, which
 /// their owners could not take away while a copy is in use.
 ///

@@ -2,7 +2,7 @@
 
 mod docker;
 mod matrix;
-mod programs;
+pub mod programs;
 mod suites;
 mod tally;
 

@@ -15,6 +15,11 @@ const MANY: usize = 500;
 /// Levels of cgroups below the target.
 const DEPTH: usize = 5;
 
+const LOOKS: &str = "each of the three programs looks its process up, among members and among those who went outside, where \
+                     an empty one returns; beside the fork itself, 100 times as long, it is not seen";
+const GATES: &str = "a fork asks the gate (slots and tokens of its tree, each by compare-and-exchange), makes an entry, and \
+                     two records go through the ring buffer: the budget is without records, which cannot be switched off";
+
 /// One round: empty programs, then the guard's with one target and with many.
 pub fn round(table: &mut Table) -> Result<()> {
     let _timed = Timed::start().context("this kernel does not time its programs")?;
@@ -57,6 +62,8 @@ pub fn round(table: &mut Table) -> Result<()> {
         against(one.watched, empty),
         Some(5.0),
     );
+    table.because("not watched : empty", LOOKS);
+    table.because("watched : empty", GATES);
     // As much as rounds differ from each other.
     let same = Some(1.1);
     let what = format!("not watched, {MANY} targets : 1");

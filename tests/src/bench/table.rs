@@ -10,6 +10,8 @@ pub struct Row {
     unit: &'static str,
     rounds: Vec<f64>,
     budget: Option<f64>,
+    /// Why it misses its budget, where it does and that is known.
+    why: Option<&'static str>,
 }
 
 impl Row {
@@ -25,6 +27,11 @@ impl Row {
     #[must_use]
     pub fn met(&self) -> Option<bool> {
         self.budget.map(|budget| self.median() <= budget)
+    }
+
+    /// Why it missed its budget.
+    fn missed(&self) -> Option<&'static str> {
+        self.why.filter(|_| self.met() == Some(false))
     }
 
     fn spread(&self) -> (f64, f64) {
@@ -50,6 +57,7 @@ impl Row {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Table {
     rows: Vec<Row>,
+    notes: Vec<String>,
 }
 
 impl Table {
@@ -62,7 +70,22 @@ impl Table {
                 unit,
                 rounds: vec![value],
                 budget,
+                why: None,
             }),
+        }
+    }
+
+    /// Says why `what` misses its budget; heard only where it does.
+    pub fn because(&mut self, what: &str, why: &'static str) {
+        if let Some(row) = self.rows.iter_mut().find(|row| row.what == what) {
+            row.why = Some(why);
+        }
+    }
+
+    /// Says something beside the figures, once.
+    pub fn note(&mut self, text: String) {
+        if !self.notes.contains(&text) {
+            self.notes.push(text);
         }
     }
 
@@ -88,7 +111,11 @@ impl Table {
             );
             line.trim_end().to_owned()
         };
-        self.rows.iter().map(line).collect()
+        let why = |row: &Row| row.missed().map(|why| format!("  missed, because {why}"));
+        let rows = self.rows.iter();
+        rows.flat_map(|row| std::iter::once(line(row)).chain(why(row)))
+            .chain(self.notes.iter().cloned())
+            .collect()
     }
 
     /// For scripts.
@@ -102,9 +129,13 @@ impl Table {
                 "rounds": row.rounds,
                 "budget": row.budget,
                 "met": row.met(),
+                "why": row.missed(),
             })
         };
-        Value::Array(self.rows.iter().map(row).collect())
+        json!({
+            "rows": self.rows.iter().map(row).collect::<Vec<_>>(),
+            "notes": self.notes,
+        })
     }
 }
 
@@ -137,8 +168,23 @@ mod tests {
                 "other         12.3 ns  12.3 to 12.3",
             ]
         );
-        assert_eq!(table.json()[0]["met"], false);
+        assert_eq!(table.json()["rows"][0]["met"], false);
         assert_eq!(table.row("none"), None);
         assert_eq!(Row::default().median(), 0.0);
+    }
+
+    #[test]
+    fn a_reason_is_said_where_a_budget_is_missed() {
+        let said = |budget| {
+            let mut table = Table::default();
+            table.add("exec", "µs", 3.0, Some(budget));
+            table.because("exec", "it is slow");
+            table.because("nothing", "it is not there");
+            table.note("a note".to_owned());
+            table.note("a note".to_owned());
+            table.lines().split_off(1)
+        };
+        assert_eq!(said(2.5), ["  missed, because it is slow", "a note"]);
+        assert_eq!(said(3.5), ["a note"]);
     }
 }

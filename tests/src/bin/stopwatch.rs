@@ -14,7 +14,9 @@ use guard_tests::raw;
 use rustix::process::{WaitOptions, waitpid};
 
 const USAGE: &str = "\
-usage: stopwatch [--apart] [--cgroup PATH] WHAT N [THREADS]
+usage: stopwatch [--apart] [--cgroup PATH] [--rss MB] [--pace-us U] WHAT N [THREADS]
+  --rss MB  with so much memory of its own, in small pages
+  --pace-us U   each so long after the one before, where it takes less
   spawns    posix_spawn of /bin/true, until its exec has succeeded or failed
   forks     fork, end at once, wait
   killed    posix_spawn of /bin/true and wait; fails as -9 where it died by SIGKILL";
@@ -25,6 +27,8 @@ const SETTLE: Duration = Duration::from_millis(500);
 
 /// Most that one run may do.
 const MOST: usize = 100_000;
+/// Most memory that one run may have, in MB.
+const MOST_MB: usize = 1_000;
 
 fn main() -> ExitCode {
     match run(std::env::args().skip(1).collect()) {
@@ -38,6 +42,7 @@ fn main() -> ExitCode {
 
 fn run(words: Vec<String>) -> io::Result<()> {
     let mut words = words.into_iter();
+    let number = |word: String| word.parse::<usize>().map_err(|_| bad("that is no number"));
     let mut word = || words.next().ok_or_else(|| bad("a word is missing"));
     let mut what = word()?;
     if what == "--apart" {
@@ -49,25 +54,40 @@ fn run(words: Vec<String>) -> io::Result<()> {
         std::thread::sleep(SETTLE);
         what = word()?;
     }
+    let mut memory = Vec::new();
+    if what == "--rss" {
+        let mb = number(word()?)?.min(MOST_MB);
+        memory = raw::small_pages(mb << 20)?;
+        what = word()?;
+    }
+    let mut pace = Duration::ZERO;
+    if what == "--pace-us" {
+        let us = number(word()?)?.min(1_000_000);
+        pace = Duration::from_micros(u64::try_from(us).unwrap_or_default());
+        what = word()?;
+    }
     let once: fn() -> io::Result<Once> = match what.as_str() {
         "spawns" => spawn,
         "forks" => fork,
         "killed" => killed,
         other => return Err(bad(&format!("nothing is called {other:?}"))),
     };
-    let number = |word: String| word.parse::<usize>().map_err(|_| bad("that is no number"));
     let n = number(word()?)?.min(MOST);
     let threads = word().map_or(Ok(1), number)?.clamp(1, 64);
     let share = move || {
-        (0..n / threads)
-            .map(|_| once())
-            .collect::<io::Result<Vec<_>>>()
+        let each = |_| {
+            let once = once()?;
+            std::thread::sleep(pace.saturating_sub(once.took));
+            Ok(once)
+        };
+        (0..n / threads).map(each).collect::<io::Result<Vec<_>>>()
     };
     let threads: Vec<_> = (0..threads).map(|_| std::thread::spawn(share)).collect();
     let mut all = Vec::new();
     for thread in threads {
         all.extend(thread.join().map_err(|_| bad("a thread panicked"))??);
     }
+    drop(memory);
     let times = serde_json::to_string(&Times::of(all)).map_err(io::Error::other)?;
     println!("{times}");
     Ok(())

@@ -138,6 +138,11 @@ pub struct Built {
 }
 
 impl Built {
+    /// The program itself.
+    pub fn program(&self) -> &Path {
+        &self.program
+    }
+
     /// What a machine needs of it, with the agent.
     pub fn payload(&self, agent: PathBuf) -> Vec<PathBuf> {
         let programs = std::iter::once(&self.program).chain(&self.helpers);
@@ -157,12 +162,23 @@ pub fn build(test: &str) -> Result<Built> {
     cargo.args(["--no-run", "--test", test]);
     cargo.args(["--message-format", "json-render-diagnostics"]);
     let messages = step::output(&mut cargo)?;
-    built(&messages, test)
+    built(&messages, "test", test)
         .with_context(|| format!("cargo built no program for tests/tests/{test}.rs"))
 }
 
-/// The program of that name in cargo's messages, and the other programs beside it.
-fn built(messages: &str, test: &str) -> Option<Built> {
+/// Builds a bench and its helpers, optimised.
+pub fn build_bench(bench: &str) -> Result<Built> {
+    let mut cargo = workspace::cargo();
+    cargo.args(["bench", "--package", "guard-tests", "--bench", bench]);
+    agent::statically(&mut cargo);
+    cargo.args(["--no-run", "--message-format", "json-render-diagnostics"]);
+    let messages = step::output(&mut cargo)?;
+    built(&messages, "bench", bench)
+        .with_context(|| format!("cargo built no program for tests/benches/{bench}.rs"))
+}
+
+/// The program of that kind and name in cargo's messages, and the other programs beside it.
+fn built(messages: &str, wanted: &str, test: &str) -> Option<Built> {
     let programs: Vec<(String, String, PathBuf)> = messages
         .lines()
         .filter_map(|line| serde_json::from_str::<Value>(line).ok())
@@ -179,7 +195,7 @@ fn built(messages: &str, test: &str) -> Option<Built> {
         .collect();
     let (_, _, program) = programs
         .iter()
-        .find(|(kind, name, _)| kind == "test" && name == test)?;
+        .find(|(kind, name, _)| kind == wanted && name == test)?;
     let helpers = programs
         .iter()
         .filter(|(kind, ..)| kind == "bin")
@@ -205,7 +221,7 @@ not json
             program: PathBuf::from("/t/kernel-1"),
             helpers: vec![PathBuf::from("/t/storm")],
         };
-        assert_eq!(built(messages, "kernel"), Some(expected));
-        assert_eq!(built(messages, "docker"), None);
+        assert_eq!(built(messages, "test", "kernel"), Some(expected));
+        assert_eq!(built(messages, "test", "docker"), None);
     }
 }
