@@ -337,7 +337,7 @@ impl Guard {
             self.survey(id);
         }
         self.look_at_trees(now);
-        self.desk.answer();
+        self.answer_orders();
         self.tell_rounds();
         self.lose("recursion", stats::missed(&self.kernel.program_stats()));
         self.lose("decode", undecoded);

@@ -1,7 +1,9 @@
 //! `POST /api/v1/actions`: asks the agent's loop for an action and waits for its end.
 
 use super::auth::{AuthError, Door};
+use crate::model::How;
 use crate::model::order::{Answer, Request as Wish};
+use crate::model::whole::Whole;
 use axum::body::to_bytes;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
@@ -119,12 +121,30 @@ async fn act(State(acting): State<Acting>, request: Request) -> Response {
 }
 
 /// What a body asks for.
-fn wish(body: &[u8]) -> serde_json::Result<Wish> {
-    let value: serde_json::Value = serde_json::from_slice(body)?;
-    if value.get("action").is_some_and(|action| action == "disarm") {
-        serde_json::from_value(value).map(Wish::Disarm)
+///
+/// # Errors
+/// It is no JSON, names no action that there is, or has fields that this action has not.
+fn wish(body: &[u8]) -> Result<Wish, String> {
+    let said = |error: serde_json::Error| error.to_string();
+    let value: serde_json::Value = serde_json::from_slice(body).map_err(said)?;
+    let word = value.get("action").and_then(|action| action.as_str());
+    let word = word.ok_or("`action` is missing or no word")?.to_owned();
+    let whole = Whole::ALL.into_iter().map(Whole::name);
+    if word == "disarm" {
+        serde_json::from_value(value)
+            .map(Wish::Disarm)
+            .map_err(said)
+    } else if whole.clone().any(|name| name == word) {
+        serde_json::from_value(value).map(Wish::Whole).map_err(said)
+    } else if How::ALL.iter().any(|how| how.name() == word) {
+        serde_json::from_value(value).map(Wish::End).map_err(said)
     } else {
-        serde_json::from_slice(body).map(Wish::End)
+        let trees = How::ALL.into_iter().map(How::name);
+        let all: Vec<&str> = trees.chain(["disarm"]).chain(whole).collect();
+        Err(format!(
+            "there is no action `{word}`; there are: {}",
+            all.join(", ")
+        ))
     }
 }
 

@@ -65,6 +65,33 @@ pub enum Command {
     /// agent answers or nothing of that name is there.
     #[command(after_help = KILL)]
     Kill(End),
+    /// Stop all of a target where it is.
+    ///
+    /// Nothing in it runs, and nothing is lost, until `thaw`; it is thawed too when the agent ends,
+    /// however that comes. Asks the running agent; exits with 1 when it was not done, with 4 when no
+    /// agent answers or nothing of that name is there. So do the four that follow.
+    #[command(after_help = FREEZE)]
+    Freeze(Whole),
+    /// Let a target that was frozen go on.
+    #[command(after_help = THAW)]
+    Thaw(Whole),
+    /// Disconnect a container from its networks; with --rejoin connect it again.
+    ///
+    /// Its processes run on, and nobody reaches them, nor do they reach anybody.
+    #[command(after_help = ISOLATE)]
+    Isolate(Isolate),
+    /// Stop a container and start it again.
+    ///
+    /// All sessions end, and all servers start anew. It has `restart.stop_timeout` to stop by itself.
+    /// Restarts by hand are not limited by `restart.max_per_hour`.
+    #[command(after_help = RESTART)]
+    Restart(Whole),
+    /// Remove a container and make it anew: through Compose, or from its own settings.
+    ///
+    /// What was written inside the container is lost, the package cache too; volumes stay. Where its
+    /// labels or `restart.compose_dir` name a Compose project, Compose makes it.
+    #[command(after_help = RECREATE)]
+    Recreate(Whole),
     /// Take the gate away: nothing is refused or counted any more.
     ///
     /// An agent leaves its gate at work when it ends (on_agent_exit = "keep"); this removes it, and ends
@@ -173,6 +200,54 @@ pub struct End {
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
+}
+
+const FREEZE: &str = "Examples:\n  \
+    sudo metamcp-guard freeze metamcp --yes        stop it where it is\n  \
+    sudo metamcp-guard freeze metamcp --dry-run    whether it could be";
+
+const THAW: &str = "Examples:\n  \
+    sudo metamcp-guard thaw              the only target\n  \
+    sudo metamcp-guard thaw metamcp --json";
+
+const ISOLATE: &str = "Examples:\n  \
+    sudo metamcp-guard isolate metamcp --yes       cut it off\n  \
+    sudo metamcp-guard isolate metamcp --rejoin    the way back";
+
+const RESTART: &str = "Examples:\n  \
+    sudo metamcp-guard restart metamcp --dry-run   what it costs\n  \
+    sudo metamcp-guard restart metamcp --yes --json";
+
+const RECREATE: &str = "Examples:\n  \
+    sudo metamcp-guard recreate metamcp --dry-run   what it costs\n  \
+    sudo metamcp-guard recreate metamcp --yes";
+
+/// Options of what is done to a target as a whole.
+#[derive(Debug, Args)]
+pub struct Whole {
+    /// The target. May be left out where there is one.
+    #[arg(value_name = "TARGET")]
+    pub target: Option<String>,
+    /// Only say what would be done, and what it costs.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Do not ask.
+    #[arg(long)]
+    pub yes: bool,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Options of `isolate`.
+#[derive(Debug, Args)]
+pub struct Isolate {
+    /// What and how.
+    #[command(flatten)]
+    pub whole: Whole,
+    /// Connect it again to the networks that it was taken from.
+    #[arg(long)]
+    pub rejoin: bool,
 }
 
 /// Options of `disarm`.

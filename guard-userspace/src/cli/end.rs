@@ -2,11 +2,9 @@
 
 use super::args::End as Options;
 use super::exit::{Code, Failure};
-use super::{client, out};
+use super::{ask, client, out};
 use crate::model::How;
 use crate::model::order::{ActionAnswer, ActionRequest, TreeResult};
-use anyhow::{Context, anyhow};
-use std::io::{self, BufRead, IsTerminal, Write};
 use std::path::Path;
 
 /// Ends trees, or says which would be ended.
@@ -42,30 +40,14 @@ pub(super) fn run(how: How, options: &Options, socket: &Path) -> Result<(), Fail
     }
 }
 
-/// Shows what would be done and asks. Where there is nobody to ask, it says how to go on.
+/// Asks where something would be done; else the order itself says why not.
 fn confirm(how: How, would: &ActionAnswer) -> Result<(), Failure> {
-    let meant = would.trees.iter();
-    if !meant.clone().any(|tree| tree.result == TreeResult::Would) {
-        // Nothing would be done: the order itself says why.
-        return Ok(());
+    let mut meant = would.trees.iter();
+    if meant.any(|tree| tree.result == TreeResult::Would) {
+        ask::confirm(how.name(), &words(would))
+    } else {
+        Ok(())
     }
-    let name = how.name();
-    if !io::stdin().is_terminal() {
-        let error = anyhow!(
-            "{name} asks before it acts, and standard input is no terminal: say --yes, or look \
-             first with --dry-run"
-        );
-        return Err(Failure::new(Code::Usage, error));
-    }
-    eprint!("{}Go on? [y/N] ", words(would));
-    let _ = io::stderr().flush();
-    let mut line = String::new();
-    let read = io::stdin().lock().read_line(&mut line);
-    read.context("cannot read the answer")?;
-    if matches!(line.trim().to_ascii_lowercase().as_str(), "y" | "yes") {
-        return Ok(());
-    }
-    Err(Failure::new(Code::CheckFailed, anyhow!("nothing was done")))
 }
 
 /// The answer as lines for a terminal.

@@ -1,6 +1,7 @@
 //! The command line: parses it, runs the command, makes the exit code.
 
 pub mod args;
+mod ask;
 pub mod client;
 mod config;
 mod disarm;
@@ -11,6 +12,7 @@ mod manual;
 pub mod out;
 mod run;
 pub mod status;
+mod whole;
 
 pub use args::Cli;
 pub use exit::{Code, Failure};
@@ -18,6 +20,7 @@ pub use exit::{Code, Failure};
 use crate::doctor;
 use crate::kernel::canary;
 use crate::model::How;
+use crate::model::whole::Whole;
 use args::{Command, ConfigCommand};
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -37,6 +40,18 @@ pub fn dispatch(cli: &Cli) -> Result<(), Failure> {
         Command::Status(options) => status::run(options, &cli.socket),
         Command::Retire(options) => end::run(How::Retire, options, &cli.socket),
         Command::Kill(options) => end::run(How::Kill, options, &cli.socket),
+        Command::Freeze(options) => whole::run(Whole::Freeze, options, &cli.socket),
+        Command::Thaw(options) => whole::run(Whole::Thaw, options, &cli.socket),
+        Command::Isolate(options) => {
+            let action = if options.rejoin {
+                Whole::Rejoin
+            } else {
+                Whole::Isolate
+            };
+            whole::run(action, &options.whole, &cli.socket)
+        }
+        Command::Restart(options) => whole::run(Whole::Restart, options, &cli.socket),
+        Command::Recreate(options) => whole::run(Whole::Recreate, options, &cli.socket),
         Command::Disarm(options) => disarm::run(options, &cli.socket),
         Command::Config(config) => match &config.command {
             ConfigCommand::Check(options) => config::check(options),

@@ -116,7 +116,14 @@ fn each_way_to_fail_has_its_exit_code() {
         "metamcp-guard --socket /nowhere status".to_owned(),
         Some(Code::NotFound),
     );
-    for command in ["retire", "kill --tree 4711", "kill web --dry-run --json"] {
+    for command in [
+        "retire",
+        "kill --tree 4711",
+        "kill web --dry-run --json",
+        "freeze",
+        "isolate web --rejoin",
+        "restart --dry-run",
+    ] {
         check(
             format!("metamcp-guard --socket /nowhere {command} --yes"),
             Some(Code::NotFound),
@@ -142,6 +149,8 @@ fn the_command_line_refuses_what_makes_no_sense() {
         "metamcp-guard kill --tree 0",
         "metamcp-guard retire --tree gateway",
         "metamcp-guard retire one two",
+        "metamcp-guard thaw --rejoin",
+        "metamcp-guard restart --tree 4711",
     ] {
         let parsed = Cli::try_parse_from(line.split_whitespace());
         assert_eq!(

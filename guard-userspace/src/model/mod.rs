@@ -15,6 +15,7 @@ pub mod stamp;
 pub mod status;
 pub mod target;
 pub mod verdict;
+pub mod whole;
 
 pub use action::{Action, Decision, Outcome, OutcomeKind, Placed, Reason, Tier, limits_in_words};
 pub use deed::{Deed, Did, Doing};

@@ -1,6 +1,7 @@
 //! What an operator orders by hand, and what is said back: the bodies of `POST /api/v1/actions`.
 //! Field names are a contract; new ones may be added.
 
+use super::whole::{WholeAnswer, WholeRequest};
 use super::{Deed, Ground};
 use core::fmt;
 use guard_common::tree::Place;
@@ -21,6 +22,9 @@ pub enum How {
 }
 
 impl How {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Retire, Self::Kill, Self::End, Self::Force];
+
     /// Its name in commands and log.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -85,6 +89,8 @@ pub enum Ordered {
     },
     /// That whatever has evidence against it ends, as in an emergency, without waiting for a level.
     Cleanup,
+    /// That it is looked for what speaks against trees, so that a cleanup knows it.
+    Look,
     /// That something is done to the target as a whole.
     Do(Deed),
 }
@@ -149,7 +155,7 @@ impl fmt::Display for Ending {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ActionRequest {
-    /// `retire` or `kill`.
+    /// `retire`, `kill`, `end` or `force`.
     pub action: How,
     /// The target's name; may be left out where there is one, or where `tree` is given.
     #[serde(default)]
@@ -197,7 +203,7 @@ pub struct TreeAnswer {
     pub message: String,
 }
 
-/// How it ended with a tree.
+/// How it ended, with a tree or with what was done to a target as a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TreeResult {
@@ -207,7 +213,7 @@ pub enum TreeResult {
     Refused,
     /// Being tried.
     UnderWay,
-    /// All of it has ended.
+    /// All of the tree has ended, or all of the deed is done.
     Done,
     /// Tried in vain.
     Failed,
@@ -220,6 +226,8 @@ pub enum Request {
     End(ActionRequest),
     /// That the gate lets go.
     Disarm(DisarmRequest),
+    /// That something is done to a target as a whole.
+    Whole(WholeRequest),
 }
 
 /// The word that a request for [`DisarmRequest`] begins with.
@@ -265,4 +273,6 @@ pub enum Answer {
     End(ActionAnswer),
     /// What is let go of.
     Disarm(DisarmAnswer),
+    /// What was done to a target as a whole.
+    Whole(WholeAnswer),
 }

@@ -30,6 +30,7 @@ pub fn decide(
             }
             ends.into_iter().map(Action::End).collect()
         }
+        Ordered::Look => vec![Action::Look],
         Ordered::Do(deed) => vec![Action::Do(Doing {
             order: order.id,
             deed: deed.clone(),

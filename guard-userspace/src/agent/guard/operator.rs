@@ -1,19 +1,24 @@
 //! What operators order: taken in as an input like any other, carried out on threads of their own,
 //! answered when it has ended.
 
+mod open;
+mod whole;
+
 use super::{Guard, named};
 use crate::actions::end::{self, Hurry, Scene};
 use crate::agent::clock;
 use crate::api::{Asked, Unheard};
-use crate::model::order::{ActionAnswer, ActionRequest, Answer, Request, TreeAnswer, TreeResult};
-use crate::model::{Ending, FactKind, InputKind, Order, Ordered, Outcome, TargetId};
+use crate::model::order::{ActionAnswer, ActionRequest, Answer, Request};
+use crate::model::{FactKind, InputKind, Order, Ordered, Outcome, TargetId};
 use crate::rails::Permit;
 use guard_common::tree::Place;
+use open::{Open, SoFar};
 use std::collections::BTreeMap;
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
+use whole::Looking;
 
 /// Most orders that are carried out at once.
 const MOST: usize = 16;
@@ -34,16 +39,9 @@ pub struct Desk {
     tell: mpsc::UnboundedSender<Ended>,
     open: BTreeMap<u64, Open>,
     last: u64,
+    looking: Vec<Looking>,
     threads: Vec<JoinHandle<()>>,
     hurry: Hurry,
-}
-
-/// An order without an answer yet.
-#[derive(Debug)]
-struct Open {
-    answer: ActionAnswer,
-    reply: Reply,
-    since: Instant,
 }
 
 impl Desk {
@@ -55,80 +53,41 @@ impl Desk {
             tell,
             open: BTreeMap::new(),
             last: 0,
+            looking: Vec::new(),
             threads: Vec::new(),
             hurry: Hurry::default(),
         };
         (desk, ended)
     }
 
-    /// Takes what is said of a tree that an order is about.
+    /// Takes an order, and says its number.
+    fn open_one(&mut self, so_far: SoFar, reply: Reply) -> u64 {
+        self.last += 1;
+        let open = Open {
+            so_far,
+            reply,
+            since: Instant::now(),
+        };
+        self.open.insert(self.last, open);
+        self.last
+    }
+
+    /// Takes what is said of what an order is about.
     pub fn hear(&mut self, kind: &FactKind) {
-        let (ending, result, message) = match kind {
-            FactKind::Decision {
-                ending: Some(ending),
-                refused,
-                dry_run,
-                what,
-                ..
-            } => {
-                let result = match (dry_run, refused) {
-                    (true, _) => TreeResult::Would,
-                    (false, Some(_)) => TreeResult::Refused,
-                    (false, None) => TreeResult::UnderWay,
-                };
-                (ending, result, refused.as_ref().or(what.as_ref()).cloned())
-            }
-            FactKind::Action {
-                ending: Some(ending),
-                outcome,
-                done,
-                ..
-            } => {
-                let result = if *done {
-                    TreeResult::Done
-                } else {
-                    TreeResult::Failed
-                };
-                (ending, result, Some(outcome.clone()))
-            }
-            _ => return,
-        };
-        let Some(open) = self.open.get_mut(&ending.order) else {
-            return;
-        };
-        let said = answer(ending, result, message.unwrap_or_default());
-        let known = open.answer.trees.iter_mut();
-        match known.into_iter().find(|tree| tree.tree == ending.tree) {
-            Some(tree) => *tree = said,
-            None => open.answer.trees.push(said),
+        if let Some(open) = self.open.get_mut(&open::order_of(kind)) {
+            open.hear(kind);
         }
     }
 
     /// Answers the orders that have ended, or were waited for long enough.
-    pub fn answer(&mut self) {
-        let is_over = |open: &Open| {
-            let mut trees = open.answer.trees.iter();
-            let under_way = trees.any(|tree| tree.result == TreeResult::UnderWay);
-            !under_way || open.since.elapsed() > PATIENCE
-        };
+    fn answer(&mut self) {
+        let is_over = |open: &Open| open.is_over() || open.since.elapsed() > PATIENCE;
         let over = self.open.iter().filter(|(_, open)| is_over(open));
         let over: Vec<u64> = over.map(|(id, _)| *id).collect();
         for open in over.iter().filter_map(|id| self.open.remove(id)) {
-            // Whoever asked may be gone.
-            let _ = open.reply.send(Ok(Answer::End(open.answer)));
+            open.send();
         }
         self.threads.retain(|thread| !thread.is_finished());
-    }
-}
-
-fn answer(ending: &Ending, result: TreeResult, message: String) -> TreeAnswer {
-    TreeAnswer {
-        tree: ending.tree,
-        root: ending.root,
-        family: ending.family.clone(),
-        processes: ending.processes,
-        result,
-        message,
     }
 }
 
@@ -142,6 +101,7 @@ impl Guard {
                 let answer = self.disarm(&request).map(Answer::Disarm);
                 let _ = reply.send(answer);
             }
+            Request::Whole(request) => self.whole_by_hand(&request, reply),
         }
     }
 
@@ -153,16 +113,6 @@ impl Guard {
                 return;
             }
         };
-        self.desk.last += 1;
-        let order = Order {
-            id: self.desk.last,
-            what: Ordered::End {
-                how: request.action,
-                named,
-                only: request.only,
-            },
-            dry_run: request.dry_run,
-        };
         let answer = ActionAnswer {
             action: request.action,
             target: super::named(self.places.get(id)).to_owned(),
@@ -170,17 +120,20 @@ impl Guard {
             cost: request.action.cost().to_owned(),
             trees: Vec::new(),
         };
-        let open = Open {
-            answer,
-            reply,
-            since: Instant::now(),
+        let order = Order {
+            id: self.desk.open_one(SoFar::Trees(answer), reply),
+            what: Ordered::End {
+                how: request.action,
+                named,
+                only: request.only,
+            },
+            dry_run: request.dry_run,
         };
-        self.desk.open.insert(order.id, open);
         let now = clock::now();
         let trees = self.kernel.tables.trees().remove(&id.0);
         self.see_trees(now, id, trees.unwrap_or_default());
         self.step(now, id, InputKind::Operator(order));
-        self.desk.answer();
+        self.answer_orders();
     }
 
     /// The target that is meant, and the process in it.
@@ -289,7 +242,7 @@ impl Guard {
         for outcome in outcomes {
             self.step(now, target, InputKind::Outcome(outcome));
         }
-        self.desk.answer();
+        self.answer_orders();
     }
 
     /// The agent ends: what was begun is brought to its end, so that no half tree is left.

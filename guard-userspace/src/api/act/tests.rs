@@ -5,6 +5,7 @@ use crate::api::{listen, router, serve, snapshot::Snapshots};
 use crate::cli::client::{self, ClientError};
 use crate::cli::{Code, Failure};
 use crate::model::order::{ActionAnswer, Disarm, DisarmRequest};
+use crate::model::whole::WholeRequest;
 use crate::model::{How, Status};
 use std::path::PathBuf;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -86,7 +87,8 @@ async fn over_tcp_nobody_acts_without_the_token() {
     for nonsense in [
         "",
         "{}",
-        r#"{"action":"restart"}"#,
+        r#"{"action":"restart","tree":1}"#,
+        r#"{"action":"reboot"}"#,
         r#"{"action":"kill","x":1}"#,
     ] {
         let (said, asked) = over_tcp(path.clone(), right, nonsense).await;
@@ -149,6 +151,28 @@ fn a_body_is_taken_for_what_its_action_says() {
     );
     check(r#"{"action":"disarm","tree":1}"#, None);
     check(r#"{"action":"arm"}"#, None);
+    for action in Whole::ALL {
+        let whole = |target: Option<&str>, dry_run| {
+            Wish::Whole(WholeRequest {
+                action,
+                target: target.map(str::to_owned),
+                dry_run,
+            })
+        };
+        let name = action.name();
+        let body = format!(r#"{{"action":"{name}"}}"#);
+        check(&body, Some(whole(None, false)));
+        let body = format!(r#"{{"action":"{name}","target":"x","dry_run":true}}"#);
+        check(&body, Some(whole(Some("x"), true)));
+        check(&format!(r#"{{"action":"{name}","tree":1}}"#), None);
+    }
+    for how in How::ALL {
+        let body = format!(r#"{{"action":"{}","tree":1}}"#, how.name());
+        assert!(matches!(wish(body.as_bytes()), Ok(Wish::End(_))), "{body}");
+    }
     check("[]", None);
+    check(r#"{"action":7}"#, None);
+    let unknown = wish(br#"{"action":"arm"}"#).unwrap_err();
+    insta::assert_snapshot!(unknown, @"there is no action `arm`; there are: retire, kill, end, force, disarm, cleanup, freeze, thaw, isolate, rejoin, restart, recreate, enforce, prevent");
     assert!(matches!(wish(BODY.as_bytes()), Ok(Wish::End(_))));
 }
