@@ -12,6 +12,8 @@ mod byhand;
 mod cap;
 #[path = "docker/crashes.rs"]
 mod crashes;
+#[path = "docker/deeds.rs"]
+mod deeds;
 #[path = "docker/follow.rs"]
 mod follow;
 #[path = "docker/gateway.rs"]
@@ -57,7 +59,7 @@ fn main() -> Result<()> {
         long()
     } else {
         let quick = with_a_guard().into_iter().chain(without_a_guard());
-        quick.chain(trees()).collect()
+        quick.chain(trees()).chain(deeds()).collect()
     };
     let mut arguments = Arguments::from_args();
     // Two storms at once would measure each other.
@@ -180,6 +182,15 @@ fn trees() -> Vec<Trial> {
         trial("trees_of_twelve_come_whole_or_not_at_all", trees::large),
         trial(&LARGEST.name(), || LARGEST.run()),
         trial(&COLD.name(), || COLD.run()),
+    ]
+}
+
+/// What is done to a container as a whole.
+fn deeds() -> Vec<Trial> {
+    vec![
+        trial("limits_are_set_and_read_back", deeds::limits),
+        trial("a_container_is_restarted", deeds::restarts),
+        trial("a_deed_without_docker_fails_clearly", deeds::docker_goes),
     ]
 }
 
