@@ -12,6 +12,8 @@ mod byhand;
 mod cap;
 #[path = "docker/crashes.rs"]
 mod crashes;
+#[path = "docker/deeds.rs"]
+mod deeds;
 #[path = "docker/follow.rs"]
 mod follow;
 #[path = "docker/gateway.rs"]
@@ -59,7 +61,8 @@ fn main() -> Result<()> {
         long()
     } else {
         let quick = with_a_guard().into_iter().chain(without_a_guard());
-        quick.chain(trees()).chain(by_protocol()).collect()
+        let more = trees().into_iter().chain(by_protocol()).chain(deeds());
+        quick.chain(more).collect()
     };
     let mut arguments = Arguments::from_args();
     // Two storms at once would measure each other.
@@ -199,6 +202,15 @@ fn by_protocol() -> Vec<Trial> {
             "strict_restarts_then_recreates_then_stops",
             restarts::strict,
         ),
+    ]
+}
+
+/// What is done to a container as a whole.
+fn deeds() -> Vec<Trial> {
+    vec![
+        trial("limits_are_set_and_read_back", deeds::limits),
+        trial("a_container_is_restarted", deeds::restarts),
+        trial("a_deed_without_docker_fails_clearly", deeds::docker_goes),
     ]
 }
 

@@ -49,7 +49,7 @@ impl Hurry {
         self.0.store(true, Ordering::Relaxed);
     }
 
-    fn is_on(&self) -> bool {
+    pub(super) fn is_on(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
 }

@@ -45,6 +45,7 @@ impl Follow {
         let (status, snapshots) = Snapshots::channel(guard.status(&running));
         let (orders, mut asked) = Orders::channel();
         serve_all(&guard, (&snapshots, &orders), socket, &mut running).await;
+        guard.hands.know(&endpoint);
         let mut targets = Watch::spawn(guard.places.wanted(), endpoint, guard.v2_mount.clone());
         let mut proving = guard.proving();
         let mut ticks = interval(Duration::from_secs(1));
@@ -72,6 +73,7 @@ impl Follow {
                     }
                 }
                 Some(ended) = guard.ends.recv() => guard.ended(ended),
+                Some(news) = guard.news.recv() => guard.hear(news),
                 () = snapshots.asked() => publish(&guard, &running, &status),
                 end = signals.next() => if end { break },
             }

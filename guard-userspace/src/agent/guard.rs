@@ -7,6 +7,7 @@ mod contents;
 mod deeds;
 mod deny;
 mod disarm;
+mod farewell;
 mod heritage;
 mod operator;
 mod storms;
@@ -27,6 +28,7 @@ use crate::model::input::{Inherited, SpawnErrno};
 use crate::model::{Action, CgroupId, Fact, FactKind, Input, InputKind, Stamp, TargetId};
 use crate::policy;
 use crate::sinks::log;
+use deeds::{Hands, News};
 use guard_common::GateMode;
 use guard_common::abi::Control;
 use operator::{Desk, Ended};
@@ -59,6 +61,10 @@ pub struct Guard {
     unseen: BTreeSet<TargetId>,
     /// How trees that operators wanted ended have ended; to be given to [`Self::ended`].
     pub ends: UnboundedReceiver<Ended>,
+    /// What comes back from threads that look and act; to be given to [`Self::hear`].
+    pub news: UnboundedReceiver<News>,
+    /// Who looks and acts.
+    pub hands: Hands,
     desk: Desk,
     ladder: Ladder,
     rounds: Rounds,
@@ -130,6 +136,7 @@ impl Guard {
         };
         let accounts = Accounts::find(&v2_mount);
         let (desk, ends) = Desk::open();
+        let (hands, news) = Hands::open();
         let mut guard = Self {
             config,
             engine,
@@ -142,6 +149,8 @@ impl Guard {
             contents,
             unseen: BTreeSet::new(),
             ends,
+            news,
+            hands,
             desk,
             ladder,
             rounds,
@@ -356,44 +365,6 @@ impl Guard {
                 "{total} lost in all: {source}"
             );
         }
-    }
-
-    /// The agent ends: what is not yet told is told, and every target is said to be let go.
-    pub fn end(&mut self) {
-        crate::kernel::canary::clear_away(&self.v2_mount);
-        self.finish_ending();
-        let now = clock::now();
-        let all: Vec<_> = self
-            .places
-            .iter()
-            .map(|(id, place)| (id, place.up.is_some()))
-            .collect();
-        let stays = self.stays();
-        // One that is gone may have been gone for less than a second.
-        for (id, up) in all {
-            let counts = self.kernel.tables.counters(id.0);
-            let counts = counts.map(|own| self.whole(id, &own));
-            let gate = self.kernel.tables.gate(id.0);
-            let told = self
-                .engine
-                .target(id)
-                .map(|target| *target.state.counters());
-            if let (Ok(counters), Ok(gate)) = (counts, gate)
-                && told != Some(counters)
-            {
-                let kind = InputKind::Rate {
-                    second: now.second(),
-                    committed: gate.committed,
-                    counters,
-                };
-                self.step(now, id, kind);
-            }
-            if up && !stays {
-                let why = "the agent ends, and the gate with it".to_owned();
-                self.step(now, id, InputKind::Down { why });
-            }
-        }
-        self.leave(stays);
     }
 }
 

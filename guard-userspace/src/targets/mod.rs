@@ -16,7 +16,7 @@ mod nonsense;
 pub mod resolve;
 mod roster;
 mod said;
-mod transport;
+pub mod transport;
 
 pub use endpoint::Endpoint;
 

@@ -101,8 +101,22 @@ impl Daemon {
     pub fn start_again(&mut self) -> Result<()> {
         // dockerd does not start over the pid file of one that did not end by itself.
         let _absent = fs::remove_file(self.store.join("dockerd.pid"));
+        self.wait_for_its_containerd()?;
         self.child = spawn(&self.store, &self.scratch, self.containerd.as_ref())?;
         self.wait_up()
+    }
+
+    /// A killed dockerd's own containerd dies with it, a moment later. A new dockerd that comes in that
+    /// moment takes it for one that lives, and waits for it in vain.
+    fn wait_for_its_containerd(&self) -> Result<()> {
+        let file = self.scratch.join("exec/containerd/containerd.pid");
+        let text = fs::read_to_string(file).unwrap_or_default();
+        let Some(pid) = text.trim().parse().ok().and_then(Pid::from_raw) else {
+            return Ok(());
+        };
+        eventually("the killed dockerd's containerd ends", STOP, || {
+            Ok(test_kill_process(pid).is_err())
+        })
     }
 
     fn wait_up(&mut self) -> Result<()> {

@@ -1,0 +1,151 @@
+//! Stops a container, so gently as it lets itself be, and starts it.
+
+use super::Scene;
+use super::daemon::{Daemon, SOON, Trouble};
+use super::steps::Steps;
+use bollard::models::ContainerState;
+use bollard::query_parameters::StopContainerOptionsBuilder;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+/// Docker's own margin beyond the time that a container has to stop: it kills it then, and waits.
+const MARGIN: Duration = Duration::from_secs(10);
+
+/// A container that was stopped is started, however long Docker is away: up to this.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The same where the agent itself ends.
+const HURRY: Duration = Duration::from_secs(10);
+
+/// Between two tries to start it.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// What ends so soon after its start did not start.
+const STANDS: Duration = Duration::from_millis(300);
+
+/// Restarts it.
+pub fn restart(daemon: &Daemon, container: &str, stop_s: u64, scene: &Scene, steps: &mut Steps) {
+    let before = match daemon.state(container) {
+        Ok(state) => state,
+        Err(trouble) => return steps.failed("stop", "", trouble.to_string()),
+    };
+    match stop(daemon, container, stop_s, &before, steps) {
+        // It may have been stopped, and must not stay so.
+        Ok(()) | Err(Trouble::Lost(_)) => {}
+        Err(_) => return,
+    }
+    start(
+        daemon,
+        container,
+        before.started_at.as_deref(),
+        scene,
+        steps,
+    );
+}
+
+/// Stops it. An error is a failed step already, but where Docker was lost: what became of it is known
+/// when it is there again.
+///
+/// # Errors
+/// It was not stopped, or nobody knows.
+pub fn stop(
+    daemon: &Daemon,
+    container: &str,
+    stop_s: u64,
+    before: &ContainerState,
+    steps: &mut Steps,
+) -> Result<(), Trouble> {
+    if before.running != Some(true) {
+        steps.done("stop", "it did not run");
+        return Ok(());
+    }
+    let seconds = i32::try_from(stop_s).unwrap_or(i32::MAX);
+    let options = StopContainerOptionsBuilder::new().t(seconds).build();
+    let within = Duration::from_secs(stop_s).saturating_add(MARGIN);
+    let began = Instant::now();
+    let stopped = daemon.ask(within, async |docker| {
+        docker.stop_container(container, Some(options)).await
+    });
+    let took = took(began);
+    match &stopped {
+        Ok(()) => {
+            let code = daemon
+                .state(container)
+                .ok()
+                .and_then(|state| state.exit_code);
+            let code = code.map_or_else(String::new, |code| format!(", exit code {code}"));
+            steps.is(
+                "stop",
+                format!("within {stop_s} s"),
+                format!("ended {took}{code}"),
+            );
+        }
+        Err(Trouble::Lost(why)) => {
+            let words = format!("{why}; whether it was stopped is seen at its start");
+            steps.short("stop", format!("within {stop_s} s"), words);
+        }
+        Err(trouble) => steps.failed("stop", format!("within {stop_s} s"), trouble.to_string()),
+    }
+    stopped
+}
+
+/// Starts it, and sees that it runs. `before`: when it was started before, so that one that was never
+/// stopped is told from one that was.
+pub fn start(
+    daemon: &Daemon,
+    container: &str,
+    before: Option<&str>,
+    scene: &Scene,
+    steps: &mut Steps,
+) {
+    let began = Instant::now();
+    loop {
+        match start_once(daemon, container) {
+            Ok(state) if state.running == Some(true) && state.started_at.as_deref() != before => {
+                let pid = state.pid.unwrap_or(0);
+                return steps.done("start", format!("runs {}, pid {pid}", took(began)));
+            }
+            Ok(state) if state.running == Some(true) => {
+                let words = "Docker was lost before it stopped anything: it runs as before";
+                return steps.failed("start", "", words);
+            }
+            Ok(state) => {
+                let code = state.exit_code.unwrap_or(-1);
+                let error = state.error.filter(|error| !error.is_empty());
+                let error = error.map_or_else(String::new, |error| format!(": {error}"));
+                let words = format!("it ended at once, exit code {code}{error}");
+                return steps.failed("start", "", words);
+            }
+            Err(Trouble::Lost(why)) => {
+                let patience = if scene.hurry.is_on() { HURRY } else { PATIENCE };
+                if began.elapsed() < patience {
+                    sleep(PAUSE);
+                    continue;
+                }
+                let words = format!(
+                    "{why}; it may be stopped now: when Docker is back, start it by `docker start \
+                     {container}`"
+                );
+                return steps.failed("start", "", words);
+            }
+            Err(trouble) => {
+                let words = format!("{trouble}; it is stopped");
+                return steps.failed("start", "", words);
+            }
+        }
+    }
+}
+
+/// Starts it (one that runs is left as it is) and says how it is a moment later.
+fn start_once(daemon: &Daemon, container: &str) -> Result<ContainerState, Trouble> {
+    daemon.ask(3 * SOON, async |docker| {
+        docker.start_container(container, None).await
+    })?;
+    sleep(STANDS);
+    daemon.state(container)
+}
+
+/// How long it took.
+fn took(began: Instant) -> String {
+    format!("after {:.1} s", began.elapsed().as_secs_f64())
+}
