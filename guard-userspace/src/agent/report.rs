@@ -1,6 +1,7 @@
 //! The agent's status at this moment: what the engine knows, with the kernel's own counts.
 
 mod families;
+mod sentinel;
 
 use super::clock;
 use super::guard::Guard;
@@ -78,7 +79,8 @@ impl Guard {
     }
 
     fn target(&self, id: TargetId, place: &Place, covering: &Covering) -> Option<TargetStatus> {
-        let state = &self.engine.target(id)?.state;
+        let known = self.engine.target(id)?;
+        let state = &known.state;
         let now = clock::now();
         let counts = self.kernel.tables.counters(id.0);
         let counts = counts.map_or(*state.counters(), |own| self.whole(id, &own));
@@ -118,6 +120,7 @@ impl Guard {
             memory_bytes: memory.map(|memory| memory.bytes),
             memory_limit_bytes: memory.and_then(|memory| memory.limit),
             lost_events: named(state.lost()),
+            sentinel: sentinel::of(state, &known.config),
         })
     }
 }

@@ -54,22 +54,23 @@ pub enum Command {
     ///
     /// Its gateway counts no crash. It needs a UNIX socket as standard input, as Node gives one; where
     /// there is a pipe, or the server ignores the end, it says so and leaves the tree as it was.
-    /// Asks the running agent; exits with 1 when not all trees ended, with 4 when no agent answers or
-    /// nothing of that name is there.
+    /// Asks the running agent, or one that is started for this; exits with 1 when not all trees ended,
+    /// with 4 when nothing of that name is there.
     #[command(after_help = RETIRE)]
     Retire(End),
     /// End trees by SIGTERM, and by SIGKILL what is left after `grace`.
     ///
     /// MetaMCP takes that for a crash: it marks the server ERROR and ends all its instances. Try
-    /// `retire` first. Asks the running agent; exits with 1 when not all trees ended, with 4 when no
-    /// agent answers or nothing of that name is there.
+    /// `retire` first. Asks the running agent, or one that is started for this; exits with 1 when not
+    /// all trees ended, with 4 when nothing of that name is there.
     #[command(after_help = KILL)]
     Kill(End),
     /// Stop all of a target where it is.
     ///
     /// Nothing in it runs, and nothing is lost, until `thaw`; it is thawed too when the agent ends,
-    /// however that comes. Asks the running agent; exits with 1 when it was not done, with 4 when no
-    /// agent answers or nothing of that name is there. So do the four that follow.
+    /// however that comes. Asks the running agent, or one that is started for this (then it stays
+    /// frozen as long as this command runs); exits with 1 when it was not done, with 4 when nothing of
+    /// that name is there. So do the four that follow.
     #[command(after_help = FREEZE)]
     Freeze(Whole),
     /// Let a target that was frozen go on.
@@ -152,6 +153,9 @@ pub struct Run {
     /// How the log is written.
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
+    /// For the command with this pid alone: ends with it, and leaves a gate only where one was before.
+    #[arg(long, value_name = "PID", hide = true)]
+    pub for_command: Option<i32>,
 }
 
 /// How the log is written.
@@ -200,6 +204,9 @@ pub struct End {
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
+    /// The configuration, where no agent runs and one is started for this.
+    #[command(flatten)]
+    pub config: ConfigFile,
 }
 
 const FREEZE: &str = "Examples:\n  \
@@ -237,6 +244,9 @@ pub struct Whole {
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
+    /// The configuration, where no agent runs and one is started for this.
+    #[command(flatten)]
+    pub config: ConfigFile,
 }
 
 /// Options of `isolate`.

@@ -2,6 +2,7 @@
 
 use super::exit::{Code, Failure};
 use crate::api::act;
+use crate::model::Status;
 use anyhow::anyhow;
 use axum::body::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
@@ -15,6 +16,7 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::net::UnixStream;
+use tokio::runtime::Runtime;
 
 /// Longest wait for an answer.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -74,7 +76,7 @@ pub enum ClientError {
         /// Why.
         cause: String,
     },
-    /// Its answer to an action is none.
+    /// Its answer is none.
     #[error("the agent's answer is none: is it of another version?: {0}")]
     NoAnswer(serde_json::Error),
     /// The conversation broke off.
@@ -128,20 +130,36 @@ pub async fn get(socket: &Path, path: &str) -> Result<Bytes, ClientError> {
     }
 }
 
+/// Asks for the status.
+///
+/// # Errors
+/// Nobody answers, in time, or with success; or the answer is none.
+pub fn status(socket: &Path) -> Result<Status, ClientError> {
+    let answer = runtime()?.block_on(get(socket, "/api/v1/status"))?;
+    serde_json::from_slice(&answer).map_err(ClientError::NoAnswer)
+}
+
 /// Has the agent act, and waits for its answer.
 ///
 /// # Errors
 /// Nobody answers, in time, or with success; or the answer is none.
 pub fn act<A: DeserializeOwned>(socket: &Path, action: &impl Serialize) -> Result<A, ClientError> {
-    let unasked = |what, cause: String| ClientError::Unasked { what, cause };
-    let runtime = tokio::runtime::Builder::new_current_thread()
+    let body = serde_json::to_vec(action);
+    let body = body.map_err(|error| unasked("write JSON", &error))?;
+    let answer = runtime()?.block_on(post(socket, act::PATH, body))?;
+    serde_json::from_slice(&answer).map_err(ClientError::NoAnswer)
+}
+
+fn runtime() -> Result<Runtime, ClientError> {
+    tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|error| unasked("start the asynchronous runtime", error.to_string()))?;
-    let body = serde_json::to_vec(action);
-    let body = body.map_err(|error| unasked("write JSON", error.to_string()))?;
-    let answer = runtime.block_on(post(socket, act::PATH, body))?;
-    serde_json::from_slice(&answer).map_err(ClientError::NoAnswer)
+        .map_err(|error| unasked("start the asynchronous runtime", &error))
+}
+
+fn unasked(what: &'static str, error: &impl ToString) -> ClientError {
+    let cause = error.to_string();
+    ClientError::Unasked { what, cause }
 }
 
 /// Sends JSON to `path` and returns the body of the answer.

@@ -2,6 +2,7 @@
 
 use super::args::End as Options;
 use super::exit::{Code, Failure};
+use super::own::{Agent, Need};
 use super::{ask, client, out};
 use crate::model::How;
 use crate::model::order::{ActionAnswer, ActionRequest, TreeResult};
@@ -13,6 +14,9 @@ use std::path::Path;
 /// No agent answers, nobody is meant, the operator did not confirm; or ([`Code::CheckFailed`], said
 /// already) not all that was meant has ended.
 pub(super) fn run(how: How, options: &Options, socket: &Path) -> Result<(), Failure> {
+    let target = options.target.as_deref();
+    let agent = Agent::reach(socket, &options.config, target, Need::Running)?;
+    let socket = agent.socket();
     let mut request = ActionRequest {
         action: how,
         target: options.target.clone(),
@@ -27,6 +31,7 @@ pub(super) fn run(how: How, options: &Options, socket: &Path) -> Result<(), Fail
     }
     request.dry_run = options.dry_run;
     let answer: ActionAnswer = client::act(socket, &request)?;
+    agent.end()?;
     if options.json {
         out::json(&answer)?;
     } else {

@@ -10,6 +10,7 @@ pub mod exit;
 pub mod load;
 mod manual;
 pub mod out;
+pub mod own;
 mod run;
 pub mod status;
 mod whole;

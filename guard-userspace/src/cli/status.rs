@@ -7,6 +7,7 @@ use super::{client, out};
 use crate::agent::clock;
 use crate::kernel::events::Events;
 use crate::kernel::left;
+use crate::model::status::sentinel::SentinelStatus;
 use crate::model::status::{GateStatus, Status, TargetStatus};
 use anyhow::{Context, anyhow};
 use std::path::Path;
@@ -213,6 +214,7 @@ fn notes(target: &TargetStatus) -> Vec<String> {
                 .to_owned(),
         );
     }
+    notes.extend(sentinel(&target.sentinel));
     if let Some(failed) = &target.failed_action {
         notes.push(format!("not done: {failed}"));
     }
@@ -220,6 +222,49 @@ fn notes(target: &TargetStatus) -> Vec<String> {
     if lost > 0 {
         notes.push(format!(
             "{lost} events could not be observed; totals stay exact"
+        ));
+    }
+    notes
+}
+
+/// What was done to it, and what it suffers.
+fn sentinel(seen: &SentinelStatus) -> Vec<String> {
+    let mut notes = Vec::new();
+    let mut say = |is: bool, note: &str| {
+        if is {
+            notes.push(note.to_owned());
+        }
+    };
+    say(seen.frozen, "frozen: `metamcp-guard thaw` lets it go on");
+    say(
+        seen.isolated,
+        "cut off from its networks: `metamcp-guard isolate --rejoin` is the way back",
+    );
+    say(
+        seen.pressed_since_ms.is_some(),
+        "under pressure: spawns are refused, memory runs out, or the host suffers",
+    );
+    say(seen.health == "unhealthy", "its health check fails");
+    if let Some(deed) = &seen.under_way {
+        notes.push(format!("{deed} is under way"));
+    }
+    if let Some(cap) = seen.tight_cap {
+        notes.push(format!("the gate is tightened to {cap} processes"));
+    }
+    if seen.restarts > 0 {
+        let (all, hour) = (seen.restarts, seen.restarts_last_hour);
+        let most = seen.max_restarts_per_hour;
+        notes.push(format!(
+            "restarted {all} times, {hour} of at most {most} within the hour of its own accord"
+        ));
+    }
+    if let Some(failed) = &seen.failed_deed {
+        notes.push(format!("not done: {failed}"));
+    }
+    for zombies in &seen.zombies {
+        notes.push(format!(
+            "{} (pid {}) has {} zombies",
+            zombies.comm, zombies.pid, zombies.zombies
         ));
     }
     notes

@@ -125,8 +125,8 @@ fn each_way_to_fail_has_its_exit_code() {
         "restart --dry-run",
     ] {
         check(
-            format!("metamcp-guard --socket /nowhere {command} --yes"),
-            Some(Code::NotFound),
+            format!("metamcp-guard --socket /nowhere {command} --yes --config {wrong}"),
+            Some(Code::Usage),
         );
     }
     check(format!("metamcp-guard man --dir {}", pages.display()), None);

@@ -2,6 +2,7 @@
 
 use super::args::Whole as Options;
 use super::exit::{Code, Failure};
+use super::own::{self, Agent, Need};
 use super::{ask, client, out};
 use crate::model::order::TreeResult;
 use crate::model::whole::{Whole, WholeAnswer, WholeRequest};
@@ -13,6 +14,14 @@ use std::path::Path;
 /// No agent answers, nobody is meant, the operator did not confirm; or ([`Code::CheckFailed`], said
 /// already) it was not done.
 pub(super) fn run(action: Whole, options: &Options, socket: &Path) -> Result<(), Failure> {
+    let target = options.target.as_deref();
+    // One that has ended can be started again.
+    let need = match action {
+        Whole::Restart | Whole::Recreate => Need::Named,
+        _ => Need::Running,
+    };
+    let agent = Agent::reach(socket, &options.config, target, need)?;
+    let socket = agent.socket();
     let mut request = WholeRequest {
         action,
         target: options.target.clone(),
@@ -32,6 +41,11 @@ pub(super) fn run(action: Whole, options: &Options, socket: &Path) -> Result<(),
     } else {
         out::print(&words(&answer))?;
     }
+    if action == Whole::Freeze && answer.result == TreeResult::Done && agent.is_own() {
+        eprintln!("it stays frozen as long as this command runs: Ctrl-C thaws it");
+        own::until_told()?;
+    }
+    agent.end()?;
     judge(answer.result)
 }
 

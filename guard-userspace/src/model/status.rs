@@ -1,6 +1,9 @@
 //! What the agent knows at one moment: `GET /api/v1/status`, `status` and `/metrics` are drawn from
 //! it. Field names are a contract; new ones may be added.
 
+pub mod sentinel;
+
+use sentinel::SentinelStatus;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -153,6 +156,9 @@ pub struct TargetStatus {
     pub memory_limit_bytes: Option<u64>,
     /// What could not be observed of it, by place.
     pub lost_events: BTreeMap<String, u64>,
+    /// What the sentinel makes of it, and what was done to it.
+    #[serde(flatten)]
+    pub sentinel: SentinelStatus,
 }
 
 /// The first refusal of a storm, which is a stretch of refusals without a gap of 5 s.

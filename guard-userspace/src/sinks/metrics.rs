@@ -227,7 +227,8 @@ impl<'s> Exposition<'s, '_> {
             "Trees ended by end of file on their stdin",
             |t| t.retired,
         )?;
-        self.counter("restarts", "Restarts of the container by the guard", |_| 0)?;
+        let help = "Restarts and recreations of the container by the guard";
+        self.counter("restarts", help, |t| t.sentinel.restarts)?;
         self.empty_histogram("park_seconds", "Time that processes waited", &PARK_BUCKETS)?;
         self.empty_histogram(
             "reaction_seconds",
@@ -240,13 +241,16 @@ impl<'s> Exposition<'s, '_> {
         let help = "Processes ended by a signal of gate or agent";
         self.family("killed", help, MetricType::Counter, |status, to| {
             for target in &status.targets {
-                let tiers = [
-                    (Tier::Gate, target.counts.killed),
-                    (Tier::Operator, target.killed_by_operator),
-                ];
-                for (tier, killed) in tiers {
+                let by = |tier: Tier| match tier {
+                    Tier::Gate => target.counts.killed,
+                    tier => {
+                        let by = target.sentinel.killed_by.get(tier.name());
+                        by.copied().unwrap_or(0)
+                    }
+                };
+                for tier in Tier::ALL {
                     let labels = [("target", target.name.as_str()), ("tier", tier.name())];
-                    count(to, &labels, killed)?;
+                    count(to, &labels, by(tier))?;
                 }
             }
             Ok(())

@@ -1,7 +1,6 @@
 //! Trees that are being ended, and how many have been.
 
-use crate::model::Action;
-use crate::model::{Decision, How, Order, Outcome, OutcomeKind};
+use crate::model::{Action, Decision, How, Order, Outcome, OutcomeKind, Tier};
 use std::collections::BTreeMap;
 
 /// A tree that was chosen in vain, or in `observe`, is chosen again after so long, in ns: else each look
@@ -17,9 +16,13 @@ pub struct Ends {
     /// Trees that the agent chose in vain, each with when it may be chosen again, ns of
     /// CLOCK_BOOTTIME.
     spared: BTreeMap<u64, u64>,
+    /// Who wants each tree to end that is being ended, by the tree's id.
+    tiers: BTreeMap<u64, Tier>,
     retired: u64,
     killed: u64,
     forced: u64,
+    /// Processes that ended by a signal, by the name of the tier that wanted it.
+    by_tier: BTreeMap<&'static str, u64>,
 }
 
 impl Ends {
@@ -65,6 +68,15 @@ impl Ends {
         self.forced
     }
 
+    /// Processes that ended by a signal of the agent, by the tier that wanted it; each tier is there.
+    #[must_use]
+    pub fn by_tier(&self) -> BTreeMap<String, u64> {
+        let killed = |name| self.by_tier.get(name).copied().unwrap_or(0);
+        let agents = Tier::ALL.into_iter().filter(|tier| *tier != Tier::Gate);
+        let all = agents.map(Tier::name);
+        all.map(|name| (name.to_owned(), killed(name))).collect()
+    }
+
     /// An operator wants something.
     pub fn ordered(&mut self, order: Order) {
         self.order = Some(order);
@@ -77,6 +89,7 @@ impl Ends {
         for decision in decisions.iter().filter(|decision| !decision.dry_run) {
             if let Action::End(ending) = &decision.action {
                 self.under_way.entry(ending.tree).or_insert(ending.order);
+                self.tiers.entry(ending.tree).or_insert(decision.tier);
             }
         }
     }
@@ -94,6 +107,11 @@ impl Ends {
         }
         if self.by(ending.tree) == Some(ending.order) {
             self.under_way.remove(&ending.tree);
+            let tier = self.tiers.remove(&ending.tree);
+            if let Some(tier) = tier.filter(|_| ended.killed || ending.how == How::Kill) {
+                let killed = self.by_tier.entry(tier.name()).or_default();
+                *killed = killed.saturating_add(ended.processes);
+            }
         }
         match ending.how {
             How::Kill => self.killed = self.killed.saturating_add(ended.processes),
@@ -107,6 +125,7 @@ impl Ends {
     pub fn clear(&mut self) {
         self.order = None;
         self.under_way.clear();
+        self.tiers.clear();
         self.spared.clear();
     }
 }
@@ -114,7 +133,7 @@ impl Ends {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Ended, Ending, Reason, TargetId, Tier};
+    use crate::model::{Ended, Ending, Reason, TargetId};
 
     fn ending(order: u64, how: How) -> Ending {
         Ending {
@@ -162,6 +181,8 @@ mod tests {
         outcome.ended = ended(ending(1, How::Kill), 3);
         ends.ended(&outcome, 0);
         assert_eq!((ends.by(7), ends.killed(), ends.retired()), (None, 3, 0));
+        let killed = ends.by_tier();
+        assert_eq!((killed["operator"], killed["nuclear_monitor"]), (3, 0));
     }
 
     #[test]

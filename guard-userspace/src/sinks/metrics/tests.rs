@@ -1,6 +1,7 @@
 //! What a scraper gets.
 
 use super::{Format, render};
+use crate::model::status::sentinel::SentinelStatus;
 use crate::model::status::{Counts, GateStatus, ProgramStatus, Status, TargetStatus};
 use std::io::Write;
 use std::process::{Command, Stdio};
@@ -60,6 +61,11 @@ fn status() -> Status {
             level: "critical".to_owned(),
             retired: 2,
             killed_by_operator: 6,
+            sentinel: SentinelStatus {
+                restarts: 1,
+                killed_by: [("operator".to_owned(), 6)].into(),
+                ..SentinelStatus::default()
+            },
             mode: "kill".to_owned(),
             counts: Counts {
                 spawns: 5,
@@ -100,6 +106,8 @@ fn counters_start_at_zero_and_labels_are_escaped() {
         format!("metamcp_guard_denied_total{{{target}}} 0"),
         format!("metamcp_guard_killed_total{{{target},tier=\"gate\"}} 0"),
         format!("metamcp_guard_killed_total{{{target},tier=\"operator\"}} 6"),
+        format!("metamcp_guard_killed_total{{{target},tier=\"nuclear_monitor\"}} 0"),
+        format!("metamcp_guard_restarts_total{{{target}}} 1"),
         format!("metamcp_guard_retired_total{{{target}}} 2"),
         format!("metamcp_guard_parked_total{{{target}}} 0"),
         format!("metamcp_guard_storms_total{{{target},limit=\"max_processes\"}} 3"),
