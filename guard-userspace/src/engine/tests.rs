@@ -4,6 +4,7 @@ mod orders;
 mod properties;
 mod scene;
 mod trees;
+mod victims;
 
 use super::Engine;
 use crate::config::{Mode, Profile, TargetConfig, TargetSource};

@@ -223,6 +223,8 @@ pub enum Reason {
     Again,
     /// Children that have ended are not waited for.
     Zombies,
+    /// The emergency is over.
+    Calm,
 }
 
 impl Reason {
@@ -247,6 +249,7 @@ impl Reason {
             Self::Nuclear => "nuclear",
             Self::Again => "again",
             Self::Zombies => "zombies",
+            Self::Calm => "calm",
         }
     }
 }

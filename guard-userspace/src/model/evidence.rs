@@ -61,7 +61,7 @@ pub enum Ground {
     IdleDuplicate(u64),
     /// One of more than its family's `allowed_instances`, of the family that grows fastest.
     Storming,
-    /// The configuration calls it expendable.
+    /// The configuration calls it expendable; in an emergency.
     Expendable,
     /// The parent of more zombies than `zombie_limit`.
     Zombies,

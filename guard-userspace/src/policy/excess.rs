@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 #[must_use]
 pub fn processes(state: &TargetState, config: &TargetConfig) -> u64 {
     let live = state.counters().live;
-    if !config.source.is_container() && config.protect.is_empty() {
+    if !has_gateway(config) {
         return live;
     }
     // Trees are looked at once a second; no more can be too many than live.
@@ -21,6 +21,12 @@ pub fn processes(state: &TargetState, config: &TargetConfig) -> u64 {
         return state.excess().min(live);
     }
     beyond(state, config).map(|(tree, _)| tree.used).sum()
+}
+
+/// Whether somebody in it can be a gateway, whose children are servers.
+#[must_use]
+pub fn has_gateway(config: &TargetConfig) -> bool {
+    config.source.is_container() || !config.protect.is_empty()
 }
 
 /// Trees beyond what is healthy, each with its family: all of a family but those used last.

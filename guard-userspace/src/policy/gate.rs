@@ -2,7 +2,7 @@
 
 use super::start;
 use crate::config::checked::STARTUP_WINDOW;
-use crate::config::{DenyErrno, Mode, Rung, TargetConfig};
+use crate::config::{Cap, DenyErrno, Mode, Rung, TargetConfig};
 use crate::model::input::SpawnErrno;
 use crate::model::{Action, Reason, Stamp};
 use crate::state::TargetState;
@@ -29,7 +29,13 @@ pub fn decide(
         Some(limits) if limits.max_processes > wanted.max_processes && state.tight().is_some() => {
             Reason::Emergency
         }
-        Some(limits) if limits.max_processes != wanted.max_processes => Reason::AutoCap,
+        Some(limits) if limits.max_processes != wanted.max_processes => {
+            if was_tight(limits.max_processes, state, config, now) {
+                Reason::Calm
+            } else {
+                Reason::AutoCap
+            }
+        }
         Some(_) => Reason::Started,
         None => Reason::New,
     };
@@ -38,6 +44,12 @@ pub fn decide(
         .attempt()
         .allows(&action, now.boot_ns)
         .then_some((reason, action))
+}
+
+/// Whether this cap was that of an emergency, which is over.
+fn was_tight(cap: u64, state: &TargetState, config: &TargetConfig, now: Stamp) -> bool {
+    let is_fixed = config.gate.max_processes != Cap::Auto || state.auto_cap().is_some();
+    state.tight().is_none() && is_fixed && cap < start::cap(state, config, now)
 }
 
 /// The mode for a target: what the canary left us with, where the config allows it. Where it does

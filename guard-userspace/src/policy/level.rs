@@ -79,7 +79,9 @@ pub fn by_memory(state: &TargetState, config: &TargetConfig) -> Option<(Level, C
     if used > restart_over {
         return Some((Level::Nuclear, Cause::Memory(used, restart_over)));
     }
-    let limit = levels.limit.map(|limit| limit.0).or(memory.limit)?;
+    // What is above the limit that the kernel enforces is never reached.
+    let limits = [levels.limit.map(|limit| limit.0), memory.limit];
+    let limit = limits.into_iter().flatten().min()?;
     let reached = [
         (Level::Emergency, levels.emergency),
         (Level::Critical, levels.critical),
@@ -93,14 +95,15 @@ pub fn by_memory(state: &TargetState, config: &TargetConfig) -> Option<(Level, C
 
 /// At the cap it is critical; where spawns are refused on and on though trees were ended, and much is
 /// more than healthy, it is nuclear. (Where nothing is, the cap is too small for its demand.)
-fn by_gate(
+#[must_use]
+pub fn by_gate(
     state: &TargetState,
     config: &TargetConfig,
     excess: u64,
     now: Stamp,
 ) -> Option<(Level, Cause)> {
     let levels = config.processes.as_ref()?;
-    if !state.held_at_cap(now) {
+    if state.cgroup().is_none() || !state.held_at_cap(now) {
         return None;
     }
     let tried = state

@@ -8,6 +8,7 @@ pub mod found;
 pub mod gate;
 pub mod gateways;
 pub mod glob;
+pub mod ground;
 pub mod level;
 pub mod limits;
 pub mod near;

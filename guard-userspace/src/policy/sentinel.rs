@@ -3,9 +3,10 @@
 //! Without pressure every level acts by evidence alone and nothing is restarted; `strict` acts on
 //! counts as the operators' protocol does. A tier that is switched off leaves its step undone.
 
-use super::victims::{self, Urgency};
+use super::victims::{self, Urgency, Want};
 use super::{level, limits};
 use crate::config::TargetConfig;
+use crate::config::protocol::Scope;
 use crate::model::{Action, Deed, Doing, Ending, Level, Reason, Stamp, Tier};
 use crate::state::TargetState;
 
@@ -17,9 +18,6 @@ const LOOKS_NS: [(Level, u64); 3] = [
     (Level::Normal, 60_000_000_000),
 ];
 
-/// A look without an answer is asked for again after so long, in ns.
-const ANSWER_NS: u64 = 30_000_000_000;
-
 /// At nuclear trees are ended first; what is not better after so long is restarted, in ns. (`strict`
 /// restarts at once.)
 const RESTART_AFTER_NS: u64 = 10_000_000_000;
@@ -29,6 +27,12 @@ const AGAIN_NS: u64 = 1_800_000_000_000;
 
 /// What did not succeed, or may not be, is not tried again for so long, in ns.
 const RETRY_NS: u64 = 60_000_000_000;
+
+/// Limits that Docker would not take are tried again later and later, up to so often the time.
+const MOST_RETRIES: u32 = 6;
+
+/// A restart waits no longer than this for a look at the trees, in ns.
+const LOOK_WITHIN_NS: u64 = 30_000_000_000;
 
 /// What is asked for now.
 #[derive(Clone, Copy, Debug)]
@@ -61,11 +65,17 @@ pub fn decide(
         return wanted;
     }
     let tiers = &config.tiers;
-    if (tiers.nuclear_monitor.on || tiers.resource_enforcer.on) && wants_look(state, now) {
-        wanted.push((Tier::NuclearMonitor, Reason::Evidence, Action::Look));
+    let on = [
+        (tiers.nuclear_monitor.on, Tier::NuclearMonitor),
+        (tiers.resource_enforcer.on, Tier::ResourceEnforcer),
+    ];
+    if let Some((_, tier)) = on.into_iter().find(|(on, _)| *on)
+        && wants_look(state, now)
+    {
+        wanted.push((tier, Reason::Evidence, Action::Look));
     }
     // Only what was seen just now is acted upon, and one thing at a time.
-    if state.watched().looked_ns() == Some(now.at.boot_ns) && !state.ends().has_own() {
+    if state.watched().is_fresh() && !state.ends().has_own() {
         wanted.extend(ends(state, config, now));
         wanted.extend(nudges(state, config, now.at));
     }
@@ -75,8 +85,7 @@ pub fn decide(
 
 fn wants_look(state: &TargetState, now: &Now) -> bool {
     let at_ns = now.at.boot_ns;
-    let waits = |asked: u64| at_ns < asked.saturating_add(ANSWER_NS);
-    if state.trees().all().is_empty() || state.watched().asked_ns().is_some_and(waits) {
+    if state.trees().all().is_empty() || state.watched().waits(at_ns) {
         return false;
     }
     let pressed = now.pressed_ns.is_some();
@@ -96,52 +105,64 @@ fn ends(state: &TargetState, config: &TargetConfig, now: &Now) -> Vec<(Tier, Rea
         pressed_ns: now.pressed_ns,
         strict,
     };
-    let mut wanted = Vec::new();
-    let mut say = |tier, level, chosen: Vec<Ending>| {
-        let reason = match (tier, level >= Level::Emergency) {
-            (Tier::ResourceEnforcer, _) => Reason::Memory,
-            (_, true) => Reason::Emergency,
-            (_, false) => Reason::Cleanup,
+    let of = |asked: Option<(Level, level::Cause)>| asked.map_or(Level::Normal, |(level, _)| level);
+    let by_count = of(level::by_count(state, config, now.excess));
+    let acted = by_count.max(of(level::by_gate(state, config, now.excess, now.at)));
+    if config.tiers.nuclear_monitor.on && acted >= Level::Critical {
+        let all = strict && config.tiers.nuclear_monitor.scope == Scope::All;
+        let want = if all && by_count >= Level::Critical {
+            Want::ALL
+        } else {
+            Want {
+                processes: too_many(state, config, acted, now.excess),
+                slots: room(state, config, now.at),
+                trees: 0,
+            }
         };
-        let actions = chosen.into_iter().map(Action::End);
-        wanted.extend(actions.map(|action| (tier, reason, action)));
-    };
-    if config.tiers.nuclear_monitor.on && now.measured >= Level::Critical {
-        let enough = too_many(state, config, now).max(pressed_room(state, config, now));
-        let by_count = level::by_count(state, config, now.excess);
-        let by_count = by_count.map_or(Level::Normal, |(level, _)| level);
-        // By the gate alone it is critical.
-        let level = by_count.max(Level::Critical);
-        let chosen = victims::choose(state, config, now.at, urgency(level), enough);
-        say(Tier::NuclearMonitor, level, chosen);
+        let reason = if acted >= Level::Emergency {
+            Reason::Emergency
+        } else {
+            Reason::Cleanup
+        };
+        let chosen = victims::choose(state, config, now.at, urgency(acted), want);
+        if !chosen.is_empty() {
+            return said(Tier::NuclearMonitor, reason, chosen);
+        }
     }
-    if config.tiers.resource_enforcer.on && by_memory >= Level::Critical && wanted.is_empty() {
+    if config.tiers.resource_enforcer.on && by_memory >= Level::Critical {
         // One at a time: what it frees is seen at the next look.
-        let chosen = victims::choose(state, config, now.at, urgency(by_memory), 1);
-        let chosen = chosen
-            .into_iter()
-            .map(|ending| (Tier::ResourceEnforcer, Reason::Memory, Action::End(ending)));
-        wanted.extend(chosen);
+        let want = Want {
+            trees: 1,
+            ..Want::default()
+        };
+        let chosen = victims::choose(state, config, now.at, urgency(by_memory), want);
+        return said(Tier::ResourceEnforcer, Reason::Memory, chosen);
     }
-    wanted
+    Vec::new()
+}
+
+fn said(tier: Tier, reason: Reason, chosen: Vec<Ending>) -> Vec<(Tier, Reason, Action)> {
+    let actions = chosen.into_iter().map(Action::End);
+    actions.map(|action| (tier, reason, action)).collect()
 }
 
 /// Processes that are to go: at critical down to below warning, from emergency on to below critical.
-fn too_many(state: &TargetState, config: &TargetConfig, now: &Now) -> u64 {
+fn too_many(state: &TargetState, config: &TargetConfig, level: Level, excess: u64) -> u64 {
     let Some(levels) = &config.processes else {
         return 0;
     };
-    let count = level::count(state, now.excess, levels.count);
-    let goal = match now.measured {
+    let count = level::count(state, excess, levels.count);
+    let goal = match level {
         Level::Normal | Level::Warning => return 0,
         Level::Critical => levels.warning,
         Level::Emergency | Level::Nuclear => levels.critical,
     };
-    (count + 1).saturating_sub(goal)
+    count.saturating_add(1).saturating_sub(goal)
 }
 
-fn pressed_room(state: &TargetState, config: &TargetConfig, now: &Now) -> u64 {
-    if state.is_refused_at_cap(now.at) {
+/// Slots that are to become free, while spawns are refused for want of one.
+fn room(state: &TargetState, config: &TargetConfig, now: Stamp) -> u64 {
+    if state.is_refused_at_cap(now) {
         victims::room(state, config)
     } else {
         0
@@ -164,23 +185,30 @@ fn restart(
     let at_ns = now.at.boot_ns;
     let strict = is_strict(config);
     let since = state.measured_since(Level::Nuclear)?;
-    let long_enough = strict || at_ns >= since.saturating_add(RESTART_AFTER_NS);
+    let deeds = state.deeds();
     let acts = config.source.is_container()
         && config.tiers.host_monitor.on
         && now.measured == Level::Nuclear
         && (now.pressed_ns.is_some() || strict)
-        && state.deeds().pending().is_none();
-    if !acts
-        || !long_enough
-        || state
-            .deeds()
-            .has_failed_since(at_ns.saturating_sub(RETRY_NS))
-    {
+        && deeds.pending().is_none();
+    let mut failed = deeds.failed().filter(|failed| failed.deed.restarts());
+    let lately = failed.any(|failed| at_ns < failed.at_ns.saturating_add(RETRY_NS));
+    if !acts || lately || !strict && !were_trees_tried(state, config, since, at_ns) {
         return None;
     }
     let (reason, deed) = next(state, config, at_ns)?;
     let doing = Doing { order: 0, deed };
     Some((Tier::HostMonitor, reason, Action::Do(doing)))
+}
+
+/// Whether it was looked for trees to end since it is nuclear, and nothing came of it in good time.
+fn were_trees_tried(state: &TargetState, config: &TargetConfig, since_ns: u64, at_ns: u64) -> bool {
+    let tiers = &config.tiers;
+    let nobody_looks = !tiers.nuclear_monitor.on && !tiers.resource_enforcer.on;
+    let looked = state.watched().looked_ns().is_some_and(|at| at >= since_ns);
+    let waited = |ns: u64| at_ns >= since_ns.saturating_add(ns);
+    let may_not_wait = nobody_looks || looked || waited(LOOK_WITHIN_NS);
+    waited(RESTART_AFTER_NS) && may_not_wait && !state.ends().has_own()
 }
 
 /// Restart, then recreate, then nothing until an hour has passed: what comes back each time is not
@@ -213,9 +241,21 @@ fn prevent(
     }
     let limits = limits::of(state, config, now)?;
     let deeds = state.deeds();
-    let again = now.boot_ns.saturating_sub(RETRY_NS);
-    let done = deeds.limited() == Some(cgroup) || deeds.has_failed_since(again);
-    if done || deeds.pending().is_some() {
+    if deeds.limited() == Some(cgroup) || deeds.pending().is_some() {
+        return None;
+    }
+    let mut failed = deeds.failed().filter(|failed| is_limit(&failed.deed));
+    let waits = failed.any(|failed| {
+        let longest = RETRY_NS << MOST_RETRIES;
+        let shift = failed.times.saturating_sub(1).min(MOST_RETRIES);
+        let wait = if failed.refused {
+            longest
+        } else {
+            RETRY_NS << shift
+        };
+        now.boot_ns < failed.at_ns.saturating_add(wait)
+    });
+    if waits {
         return None;
     }
     let doing = Doing {
@@ -225,13 +265,19 @@ fn prevent(
     Some((Tier::StartupPreventer, Reason::Started, Action::Do(doing)))
 }
 
-/// Parents that do not wait for their children are reminded at each look.
-fn nudges(state: &TargetState, config: &TargetConfig, _now: Stamp) -> Vec<(Tier, Reason, Action)> {
+const fn is_limit(deed: &Deed) -> bool {
+    matches!(deed, Deed::Limit(_))
+}
+
+/// Parents that do not wait for their children are reminded of them.
+fn nudges(state: &TargetState, config: &TargetConfig, now: Stamp) -> Vec<(Tier, Reason, Action)> {
     if !config.tiers.resource_enforcer.on {
         return Vec::new();
     }
-    let all = state.watched().zombies().iter();
-    all.map(|zombies| {
+    let watched = state.watched();
+    let all = watched.zombies().iter();
+    let due = all.filter(|zombies| watched.is_to_be_reminded(zombies, now.boot_ns));
+    due.map(|zombies| {
         let action = Action::Nudge {
             parent: zombies.parent,
             comm: zombies.comm.clone(),

@@ -53,7 +53,7 @@ pub fn fixed(state: &TargetState, config: &TargetConfig, now: Stamp) -> Option<u
     }
     let memory = state.memory()?;
     let live = state.counters().live;
-    let measured = memory.bytes.checked_div(live).filter(|_| live >= ENOUGH);
+    let measured = memory.used().checked_div(live).filter(|_| live >= ENOUGH);
     Some(carried(state, measured.unwrap_or(PER_PROCESS)))
 }
 

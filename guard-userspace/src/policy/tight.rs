@@ -1,6 +1,6 @@
 //! The gate tightened in an emergency: what was ended is not to grow again at once.
 
-use super::level;
+use super::{excess, level};
 use crate::config::TargetConfig;
 use crate::model::Level;
 use crate::state::TargetState;
@@ -21,9 +21,19 @@ pub fn cap(
         _ if state.cgroup().is_none() => None,
         (Some(tight), Level::Critical | Level::Emergency | Level::Nuclear) => Some(tight),
         (None, Level::Emergency | Level::Nuclear) if pressed_ns.is_some() || levels.strict => {
-            let healthy = state.counters().live.saturating_sub(excess);
-            Some(healthy.saturating_add(levels.critical))
+            Some(healthy(state, config).saturating_add(levels.critical))
         }
         _ => None,
     }
+}
+
+/// Slots that what is healthy takes, with what is reserved for it.
+#[must_use]
+pub fn healthy(state: &TargetState, config: &TargetConfig) -> u64 {
+    if !excess::has_gateway(config) {
+        return 0;
+    }
+    let beyond = excess::beyond(state, config);
+    let beyond: u64 = beyond.map(|(tree, _)| tree.used.max(tree.reserved)).sum();
+    state.committed().saturating_sub(beyond)
 }

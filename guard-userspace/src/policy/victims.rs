@@ -1,25 +1,14 @@
-//! Which trees are to end: whole ones, by evidence, and no more than brings the target where it is to
-//! be. Whether each may be ended is the rails' to say.
-//!
-//! A count alone ends no live session. Evidence is that whoever asked for a tree is gone, that nobody
-//! can write to it any more, or that it is idle and one of more than its family's
-//! `allowed_instances`. In an emergency, while spawns are refused or memory runs out, the rest of what
-//! is more than healthy follows.
+//! Which trees are to end: whole ones, by what speaks against them (`ground.rs`), and no more than
+//! brings the target where it is to be. Whether each may be ended is the rails' to say.
 
-use super::{excess, near, operator, pressure};
+use super::ground::{self, Judge};
+use super::{near, operator};
 use crate::config::TargetConfig;
-use crate::config::protocol::Scope;
-use crate::model::evidence::{Ground, Writer};
+use crate::model::evidence::Ground;
 use crate::model::kin::{TreeKind, TreeSeen};
 use crate::model::{Ending, How, Level, Stamp};
 use crate::state::TargetState;
 use core::cmp::Reverse;
-use guard_common::tree::Role;
-use std::collections::{BTreeMap, BTreeSet};
-
-/// So long after its last fork or exec a tree may still be starting, in ns: npx servers boot within
-/// it, and MetaMCP would count what ends earlier as a crash (workload.md).
-const BOOTS_NS: u64 = 20_000_000_000;
 
 /// How far the search for victims may go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,47 +21,106 @@ pub struct Urgency {
     pub strict: bool,
 }
 
+impl Urgency {
+    /// An emergency while spawns are refused or memory runs out: no evidence is needed then.
+    #[must_use]
+    pub fn is_dire(&self) -> bool {
+        self.level >= Level::Emergency && self.pressed_ns.is_some()
+    }
+}
+
+/// How much is to end: so long as any of these is not reached the search goes on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Want {
+    /// Live processes. (Those of guests are none.)
+    pub processes: u64,
+    /// Slots of the cap. (Guests have none.)
+    pub slots: u64,
+    /// Trees, guests' too: each gives memory back.
+    pub trees: u64,
+}
+
+impl Want {
+    /// All that may.
+    pub const ALL: Self = Self {
+        processes: u64::MAX,
+        slots: 0,
+        trees: 0,
+    };
+
+    fn is_met_by(&self, found: &Self) -> bool {
+        found.processes >= self.processes && found.slots >= self.slots && found.trees >= self.trees
+    }
+
+    fn add(&mut self, tree: &TreeSeen) {
+        self.trees = self.trees.saturating_add(1);
+        if tree.kind == TreeKind::Tree {
+            self.processes = self.processes.saturating_add(tree.used);
+            let slots = tree.used.max(tree.reserved);
+            self.slots = self.slots.saturating_add(slots);
+        }
+    }
+}
+
 /// A tree that may be chosen.
 #[derive(Clone, Copy, Debug)]
 struct Candidate<'a> {
     tree: &'a TreeSeen,
     ground: Ground,
+    is_beyond: bool,
     idle_s: u64,
     memory: u64,
 }
 
-/// Whatever has evidence against it or, in an emergency, is more than healthy, in the order in which it
-/// is to end, until `enough` processes are found.
+impl Candidate<'_> {
+    /// Those that end first are least: by ground, what is more than healthy before what is not, then
+    /// the longest idle (of what is chosen for its size the biggest), then the oldest.
+    fn order(&self) -> impl Ord + use<> {
+        let by = match self.ground {
+            Ground::Biggest => (self.memory, self.idle_s),
+            _ => (self.idle_s, self.memory),
+        };
+        let tree = (self.tree.born_ns, self.tree.id);
+        (rank(self.ground), !self.is_beyond, Reverse(by), tree)
+    }
+}
+
+/// Whatever has something against it, in the order in which it is to end, until as much is found as is
+/// wanted. What is being ended already, or was said a moment ago that it would be, is part of that.
 #[must_use]
 pub fn choose(
     state: &TargetState,
     config: &TargetConfig,
     now: Stamp,
     urgency: Urgency,
-    enough: u64,
+    want: Want,
 ) -> Vec<Ending> {
+    let mut found = Want::default();
+    let all = state.trees().all().iter();
+    all.filter(|tree| state.ends().counts_as_gone(tree.id, now.boot_ns))
+        .for_each(|tree| found.add(tree));
+    if want.is_met_by(&found) {
+        return Vec::new();
+    }
     let mut candidates = candidates(state, config, now, urgency);
-    candidates.sort_by_key(|one| {
-        let size = (Reverse(one.idle_s), Reverse(one.memory), one.tree.born_ns);
-        (rank(one.ground), size, one.tree.id)
-    });
-    let how = if urgency.level >= Level::Emergency {
+    candidates.sort_by_key(Candidate::order);
+    // One second and SIGKILL is for emergencies: MetaMCP counts that as a crash.
+    let how = if urgency.is_dire() || urgency.strict && urgency.level >= Level::Emergency {
         How::Force
     } else {
         How::End
     };
     let mut left = budget(state, config, now);
-    let mut found: u64 = 0;
     let mut ends = Vec::new();
     for one in candidates {
-        if found >= enough {
+        if want.is_met_by(&found) {
             break;
         }
-        if one.tree.used > left {
+        let Some(rest) = left.checked_sub(one.tree.used) else {
             continue;
-        }
-        left -= one.tree.used;
-        found = found.saturating_add(one.tree.used);
+        };
+        left = rest;
+        found.add(one.tree);
         ends.push(Ending {
             how,
             ground: Some(one.ground),
@@ -82,7 +130,7 @@ pub fn choose(
     ends
 }
 
-/// What an operator's cleanup ends: all that has evidence against it, as under pressure.
+/// What an operator's cleanup ends: all servers that have evidence against them, as under pressure.
 #[must_use]
 pub fn cleanup(state: &TargetState, config: &TargetConfig, now: Stamp) -> Vec<Ending> {
     let urgency = Urgency {
@@ -93,7 +141,15 @@ pub fn cleanup(state: &TargetState, config: &TargetConfig, now: Stamp) -> Vec<En
             .as_ref()
             .is_some_and(|levels| levels.strict),
     };
-    choose(state, config, now, urgency, u64::MAX)
+    let mut ends = choose(state, config, now, urgency, Want::ALL);
+    // What came from outside is no operator's to end here.
+    let all = state.trees().all();
+    let is_server = |id| {
+        all.iter()
+            .any(|tree| tree.id == id && tree.kind == TreeKind::Tree)
+    };
+    ends.retain(|ending| is_server(ending.tree));
+    ends
 }
 
 /// Processes that may still be signalled within this minute.
@@ -115,7 +171,7 @@ pub fn room(state: &TargetState, config: &TargetConfig) -> u64 {
     wanted.saturating_sub(free)
 }
 
-fn rank(ground: Ground) -> u8 {
+const fn rank(ground: Ground) -> u8 {
     match ground {
         Ground::Orphan => 0,
         Ground::NoWriter => 1,
@@ -132,16 +188,12 @@ fn rank(ground: Ground) -> u8 {
 
 fn candidates<'a>(
     state: &'a TargetState,
-    config: &TargetConfig,
+    config: &'a TargetConfig,
     now: Stamp,
     urgency: Urgency,
 ) -> Vec<Candidate<'a>> {
-    let spared = protected(state, config);
-    let beyond: BTreeSet<u64> = excess::beyond(state, config)
-        .map(|(tree, _)| tree.id)
-        .collect();
-    let youngest = youngest(state);
-    let storming = storming(state, &beyond);
+    let judge = Judge::new(state, config, now, urgency);
+    let spared = ground::protected(state, config);
     let all = state.trees().all().iter();
     let free = all.filter(|tree| {
         !spared.contains(&tree.id)
@@ -149,132 +201,14 @@ fn candidates<'a>(
             && !state.ends().is_spared(tree.id, now.boot_ns)
     });
     let judged = free.filter_map(|tree| {
-        let seen = state.watched().tree(tree.id);
-        let what = About {
-            tree,
-            is_beyond: beyond.contains(&tree.id),
-            is_youngest: youngest.contains(&tree.id),
-            is_storming: storming.contains(&tree.id),
-            is_expendable: is_expendable(tree, state, config),
-        };
-        let ground = ground(&what, state, config, now, urgency)?;
+        let seen = state.watched().tree(tree.id)?;
         Some(Candidate {
             tree,
-            ground,
-            idle_s: seen.map_or(0, |seen| seen.idle_s(now.boot_ns)),
-            memory: seen.map_or(0, |seen| seen.evidence.memory_bytes),
+            ground: judge.ground(tree, seen)?,
+            is_beyond: judge.is_beyond(tree.id),
+            idle_s: seen.idle_s(now.boot_ns),
+            memory: seen.evidence.memory_bytes,
         })
     });
     judged.collect()
-}
-
-/// A tree, and how it stands to others.
-struct About<'a> {
-    tree: &'a TreeSeen,
-    is_beyond: bool,
-    is_youngest: bool,
-    is_storming: bool,
-    is_expendable: bool,
-}
-
-/// The strongest reason to end a tree, where there is one.
-fn ground(
-    about: &About<'_>,
-    state: &TargetState,
-    config: &TargetConfig,
-    now: Stamp,
-    urgency: Urgency,
-) -> Option<Ground> {
-    let tree = about.tree;
-    let seen = state.watched().tree(tree.id)?;
-    let emergency = urgency.level >= Level::Emergency && urgency.pressed_ns.is_some();
-    match tree.kind {
-        TreeKind::Open => return None,
-        // The gateway's own shell pipelines come from inside; what came from outside ends when whoever
-        // ran it is gone, or in an emergency.
-        TreeKind::Guests => {
-            return match seen.evidence.writer {
-                Writer::Gone => Some(Ground::NoWriter),
-                _ => emergency.then_some(Ground::Guest),
-            };
-        }
-        TreeKind::Tree => {}
-    }
-    let gone = seen.evidence.writer == Writer::Gone;
-    if seen.evidence.orphan || gone {
-        // It may be on its way out by itself.
-        let settled = now.boot_ns >= tree.active_ns.saturating_add(BOOTS_NS / 10);
-        let ground = if gone {
-            Ground::NoWriter
-        } else {
-            Ground::Orphan
-        };
-        return settled.then_some(ground);
-    }
-    let all = urgency.strict && config.tiers.nuclear_monitor.scope == Scope::All;
-    if urgency.strict && (about.is_beyond || all) {
-        return Some(Ground::Count);
-    }
-    let boots = now.boot_ns < tree.active_ns.max(tree.born_ns).saturating_add(BOOTS_NS);
-    if about.is_youngest || boots || !about.is_beyond {
-        return None;
-    }
-    let idle_s = seen.idle_s(now.boot_ns);
-    if idle_s >= pressure::idle_after(urgency.pressed_ns, config, now).as_secs() {
-        return Some(Ground::IdleDuplicate(idle_s));
-    }
-    if !emergency {
-        return None;
-    }
-    Some(match (about.is_storming, about.is_expendable) {
-        (true, _) => Ground::Storming,
-        (false, true) => Ground::Expendable,
-        (false, false) if seen.evidence.memory_bytes > 0 => Ground::Biggest,
-        (false, false) => Ground::Oldest,
-    })
-}
-
-/// Trees in which somebody is protected, or is more than a member.
-fn protected(state: &TargetState, config: &TargetConfig) -> BTreeSet<u64> {
-    let all = state.kin().all().filter(|one| {
-        let line = one.argv.join(" ");
-        let role = one.place.role();
-        !matches!(role, Role::Member | Role::Guest)
-            || config.protect.iter().any(|p| p.is_match(&line))
-    });
-    all.map(|one| one.place.tree())
-        .filter(|id| *id != 0)
-        .collect()
-}
-
-fn is_expendable(tree: &TreeSeen, state: &TargetState, config: &TargetConfig) -> bool {
-    let root = state.kin().get(tree.root);
-    root.is_some_and(|root| {
-        let line = root.argv.join(" ");
-        config.expendable.iter().any(|p| p.is_match(&line))
-    })
-}
-
-/// Of each family the tree that was made last: MetaMCP's idle one.
-fn youngest(state: &TargetState) -> BTreeSet<u64> {
-    let mut found: BTreeMap<&str, &TreeSeen> = BTreeMap::new();
-    for (tree, family) in state.trees().with_families(state.kin()) {
-        let known = found.entry(family).or_insert(tree);
-        if tree.born_ns > known.born_ns {
-            *known = tree;
-        }
-    }
-    found.into_values().map(|tree| tree.id).collect()
-}
-
-/// Trees beyond what is healthy of the family that has most of them.
-fn storming(state: &TargetState, beyond: &BTreeSet<u64>) -> BTreeSet<u64> {
-    let mut families: BTreeMap<&str, BTreeSet<u64>> = BTreeMap::new();
-    for (tree, family) in state.trees().with_families(state.kin()) {
-        if beyond.contains(&tree.id) {
-            families.entry(family).or_default().insert(tree.id);
-        }
-    }
-    let most = families.into_values().max_by_key(BTreeSet::len);
-    most.unwrap_or_default()
 }

@@ -1,7 +1,7 @@
 //! What is being done to the target as a whole, and what was done lately.
 
 use crate::model::{Action, CgroupId, Decision, Deed, Did, Doing, Outcome, OutcomeKind};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 /// How long a restart counts against the budget, in ns.
 pub const HOUR_NS: u64 = 3_600_000_000_000;
@@ -23,8 +23,8 @@ pub struct Deeds {
     /// When processes were signalled of the agent's own accord, and how many, oldest first.
     signalled: VecDeque<(u64, u64)>,
     restarted: u64,
-    /// What was tried last in vain.
-    failed: Option<Failed>,
+    /// What was tried last in vain, by the deed's name.
+    failed: BTreeMap<&'static str, Failed>,
     /// The deed of the agent's own accord that makes processes end, begun last.
     last_restart: Option<Deed>,
     /// The cgroup whose container got its limits, or was to.
@@ -40,6 +40,10 @@ pub struct Failed {
     pub at_ns: u64,
     /// Why.
     pub why: String,
+    /// How often in a row.
+    pub times: u32,
+    /// It was not tried, since the rails refused it.
+    pub refused: bool,
 }
 
 impl Deeds {
@@ -61,18 +65,9 @@ impl Deeds {
         self.isolated
     }
 
-    /// What was tried last in vain.
-    #[must_use]
-    pub const fn failed(&self) -> Option<&Failed> {
-        self.failed.as_ref()
-    }
-
-    /// Whether something was tried in vain, or refused, after `since_ns`.
-    #[must_use]
-    pub fn has_failed_since(&self, since_ns: u64) -> bool {
-        self.failed
-            .as_ref()
-            .is_some_and(|failed| failed.at_ns > since_ns)
+    /// What was tried in vain, or refused, of the agent's own accord and has not been done since.
+    pub fn failed(&self) -> impl Iterator<Item = &Failed> {
+        self.failed.values()
     }
 
     /// Restarts and recreations that were done, by whomever.
@@ -149,32 +144,46 @@ impl Deeds {
         }
         match &outcome.kind {
             OutcomeKind::Done => {
-                self.failed = None;
+                self.failed.remove(doing.deed.name());
                 match doing.deed {
                     Deed::Freeze => self.frozen = true,
                     Deed::Thaw => self.frozen = false,
                     Deed::Isolate => self.isolated = true,
                     Deed::Rejoin => self.isolated = false,
                     Deed::Limit(_) => {}
-                    Deed::Restart { .. } | Deed::Recreate { .. } => {
+                    Deed::Restart { .. } => self.restarted = self.restarted.saturating_add(1),
+                    Deed::Recreate { .. } => {
                         self.restarted = self.restarted.saturating_add(1);
+                        // What is made anew has the networks that it is configured with.
+                        self.isolated = false;
                     }
                 }
             }
             OutcomeKind::Failed(why) | OutcomeKind::Refused(why) if doing.order == 0 => {
-                self.failed = Some(Failed {
+                let before = self.failed.get(doing.deed.name());
+                let times = before.map_or(0, |failed| failed.times).saturating_add(1);
+                let failed = Failed {
                     deed: doing.deed.clone(),
                     at_ns,
                     why: why.clone(),
-                });
+                    times,
+                    refused: matches!(outcome.kind, OutcomeKind::Refused(_)),
+                };
+                self.failed.insert(doing.deed.name(), failed);
+                if matches!(doing.deed, Deed::Limit(_)) {
+                    self.limited = None;
+                }
             }
             OutcomeKind::Failed(_) | OutcomeKind::Refused(_) => {}
         }
     }
 
     /// The target is gone; what is counted by the hour stays.
-    pub const fn clear(&mut self) {
+    pub fn clear(&mut self) {
         self.frozen = false;
+        // Its limits are set anew at its next start.
+        let is_limit = |failed: &Failed| matches!(failed.deed, Deed::Limit(_));
+        self.failed.retain(|_, failed| !is_limit(failed));
     }
 }
 

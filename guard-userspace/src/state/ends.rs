@@ -13,9 +13,8 @@ pub struct Ends {
     order: Option<Order>,
     /// The order that ends each tree, by the tree's id.
     under_way: BTreeMap<u64, u64>,
-    /// Trees that the agent chose in vain, each with when it may be chosen again, ns of
-    /// CLOCK_BOOTTIME.
-    spared: BTreeMap<u64, u64>,
+    /// Trees that the agent chose in vain.
+    spared: BTreeMap<u64, Spared>,
     /// Who wants each tree to end that is being ended, by the tree's id.
     tiers: BTreeMap<u64, Tier>,
     retired: u64,
@@ -23,6 +22,15 @@ pub struct Ends {
     forced: u64,
     /// Processes that ended by a signal, by the name of the tier that wanted it.
     by_tier: BTreeMap<&'static str, u64>,
+}
+
+/// A tree that was chosen in vain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Spared {
+    /// When it may be chosen again, ns of CLOCK_BOOTTIME.
+    until_ns: u64,
+    /// It was only said that it would have ended.
+    said: bool,
 }
 
 impl Ends {
@@ -47,7 +55,17 @@ impl Ends {
     /// Whether a tree was chosen in vain just now, and is to be let be at `now_ns`.
     #[must_use]
     pub fn is_spared(&self, tree: u64, now_ns: u64) -> bool {
-        self.spared.get(&tree).is_some_and(|until| now_ns < *until)
+        let spared = self.spared.get(&tree);
+        spared.is_some_and(|spared| now_ns < spared.until_ns)
+    }
+
+    /// Whether a tree is as good as gone for whoever counts what is to end: it is being ended, or it
+    /// was said just now that it would have been (`observe`).
+    #[must_use]
+    pub fn counts_as_gone(&self, tree: u64, now_ns: u64) -> bool {
+        let spared = self.spared.get(&tree);
+        let said = spared.is_some_and(|spared| spared.said && now_ns < spared.until_ns);
+        said || self.by(tree).is_some()
     }
 
     /// Trees that ended by end of file.
@@ -101,9 +119,12 @@ impl Ends {
         };
         let ending = &ended.ending;
         if ending.order == 0 && outcome.kind != OutcomeKind::Done {
-            self.spared.retain(|_, until| at_ns < *until);
-            let until = at_ns.saturating_add(SPARED_NS);
-            self.spared.insert(ending.tree, until);
+            self.spared.retain(|_, spared| at_ns < spared.until_ns);
+            let spared = Spared {
+                until_ns: at_ns.saturating_add(SPARED_NS),
+                said: matches!(outcome.kind, OutcomeKind::Refused(_)),
+            };
+            self.spared.insert(ending.tree, spared);
         }
         if self.by(ending.tree) == Some(ending.order) {
             self.under_way.remove(&ending.tree);

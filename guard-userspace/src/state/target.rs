@@ -216,8 +216,8 @@ impl TargetState {
             InputKind::Outcome(outcome) => {
                 self.ends.ended(outcome, at.boot_ns);
                 self.deeds.ended(outcome, at.boot_ns);
-                if outcome.action == LOOK {
-                    self.watched.unanswered();
+                if outcome.action == LOOK && outcome.kind != OutcomeKind::Done {
+                    self.watched.unanswered(at.boot_ns);
                 }
                 if outcome.kind == OutcomeKind::Done && outcome.limits.is_some() {
                     self.in_force = outcome.limits;
@@ -294,6 +294,7 @@ impl TargetState {
         self.survey = None;
         self.trees.judged();
         self.ends.decided(&verdict.decisions);
+        self.watched.decided(&verdict.decisions, verdict.at.boot_ns);
         self.auto_cap = verdict.auto_cap;
         self.pressed_ns = verdict.pressed_ns;
         self.gateways_full |= verdict.beyond_gateways.is_some();
@@ -341,6 +342,8 @@ impl TargetState {
         self.ends.clear();
         self.watched.clear();
         self.deeds.clear();
+        self.storm = Storm::default();
+        self.tight = None;
         self.health = Health::Unknown;
         self.pressed_ns = None;
         self.counts.clear_gauges();

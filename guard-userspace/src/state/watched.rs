@@ -1,8 +1,19 @@
 //! What was seen of trees when they were looked at, and since when each is idle.
 
-use crate::model::Evidence;
 use crate::model::evidence::{TreeEvidence, Zombies};
+use crate::model::{Action, Decision, Evidence, ProcessKey};
 use std::collections::BTreeMap;
+
+/// A look without an answer is asked for again after so long, in ns.
+const ANSWER_NS: u64 = 30_000_000_000;
+
+/// A look that came to nothing is asked for again after so long, in ns: at once it would be asked for
+/// with every input.
+const MISSED_NS: u64 = 5_000_000_000;
+
+/// A parent is reminded of its zombies again after so long, in ns, if there are more of them by then;
+/// and if there are not, after an hour: node as a container's init never waits for them.
+const REMINDED_NS: [u64; 2] = [60_000_000_000, 3_600_000_000_000];
 
 /// Of one target's trees.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -11,8 +22,12 @@ pub struct Watched {
     zombies: Vec<Zombies>,
     /// When it was looked last, ns of CLOCK_BOOTTIME.
     looked_ns: Option<u64>,
-    /// When a look was decided that has no answer yet.
+    /// When a look was decided that has no answer yet, or came to nothing.
     asked_ns: Option<u64>,
+    missed: bool,
+    /// Parents that were reminded of their zombies: when, and of how many.
+    reminded: BTreeMap<ProcessKey, (u64, u64)>,
+    fresh: bool,
 }
 
 /// One tree, as it was seen last.
@@ -52,20 +67,54 @@ impl Watched {
         self.looked_ns
     }
 
-    /// When a look was decided that has no answer yet, ns of CLOCK_BOOTTIME.
+    /// Whether it was looked since the policy judged what was seen.
     #[must_use]
-    pub const fn asked_ns(&self) -> Option<u64> {
+    pub const fn is_fresh(&self) -> bool {
+        self.fresh
+    }
+
+    /// Whether an answer is still to be waited for at `now_ns`, or a look came to nothing just now.
+    #[must_use]
+    pub fn waits(&self, now_ns: u64) -> bool {
+        let wait = if self.missed { MISSED_NS } else { ANSWER_NS };
         self.asked_ns
+            .is_some_and(|asked| now_ns < asked.saturating_add(wait))
+    }
+
+    /// Whether a parent is to be reminded of its zombies at `now_ns`.
+    #[must_use]
+    pub fn is_to_be_reminded(&self, zombies: &Zombies, now_ns: u64) -> bool {
+        let Some((at, count)) = self.reminded.get(&zombies.parent) else {
+            return true;
+        };
+        let [grown, same] = REMINDED_NS;
+        let wait = if zombies.count > *count { grown } else { same };
+        now_ns >= at.saturating_add(wait)
+    }
+
+    /// The policy has judged what was seen, and this is to be done.
+    pub fn decided(&mut self, decisions: &[Decision], at_ns: u64) {
+        self.fresh = false;
+        for decision in decisions {
+            if let Action::Nudge {
+                parent, zombies, ..
+            } = &decision.action
+            {
+                self.reminded.insert(*parent, (at_ns, *zombies));
+            }
+        }
     }
 
     /// A look was decided.
     pub const fn asked(&mut self, at_ns: u64) {
         self.asked_ns = Some(at_ns);
+        self.missed = false;
     }
 
     /// It came to nothing.
-    pub const fn unanswered(&mut self) {
-        self.asked_ns = None;
+    pub const fn unanswered(&mut self, at_ns: u64) {
+        self.asked_ns = Some(at_ns);
+        self.missed = true;
     }
 
     /// Takes what was seen at `at_ns`.
@@ -86,8 +135,13 @@ impl Watched {
             })
             .collect();
         self.zombies.clone_from(&evidence.zombies);
+        let parents = &evidence.zombies;
+        self.reminded
+            .retain(|parent, _| parents.iter().any(|one| one.parent == *parent));
         self.looked_ns = Some(at_ns);
         self.asked_ns = None;
+        self.missed = false;
+        self.fresh = true;
     }
 
     /// Nothing is there any more.

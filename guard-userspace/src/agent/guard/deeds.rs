@@ -160,7 +160,7 @@ impl Guard {
             News::Seen(target, seen) => self.step(now, target, InputKind::Evidence(seen)),
             News::Ended(target, outcome) => self.step(now, target, InputKind::Outcome(outcome)),
         }
-        self.desk.answer();
+        self.answer_orders();
     }
 
     /// The agent ends: what was begun is brought to its end.

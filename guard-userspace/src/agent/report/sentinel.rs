@@ -14,7 +14,7 @@ use crate::state::TargetState;
 pub(super) fn of(state: &TargetState, config: &TargetConfig) -> SentinelStatus {
     let now = clock::now();
     let deeds = state.deeds();
-    let failed = deeds.failed();
+    let failed = deeds.failed().max_by_key(|failed| failed.at_ns);
     let measured = measured(state);
     let limits = policy::limits::of(state, config, now);
     let cgroup = state.cgroup().map(|cgroup| cgroup.id);

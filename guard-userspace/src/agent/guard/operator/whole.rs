@@ -122,7 +122,7 @@ impl Guard {
             let watched = known.map(|known| known.state.watched());
             let waits = watched.is_some_and(|watched| {
                 let seen = watched.looked_ns().is_some_and(|at| at >= one.since_ns);
-                !seen && watched.asked_ns().is_some()
+                !seen && watched.waits(clock::now().boot_ns)
             });
             if waits && Instant::now() < one.until {
                 self.desk.looking.push(one);
