@@ -34,6 +34,19 @@ impl Cgroup {
         Self::at(root.join(name), root)
     }
 
+    /// A new slice below the root, as systemd names them: one that it finds there is taken for its own.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn slice() -> Result<Self> {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Relaxed);
+        let root = place::cgroup_root()?;
+        // A dash in the name would be one slice within another.
+        let name = format!("guardtest{}n{number}.slice", std::process::id());
+        Self::at(root.join(name), root)
+    }
+
     /// One that another program of this suite made. Dropped, it goes away like any other.
     ///
     /// # Errors

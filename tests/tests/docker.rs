@@ -34,6 +34,8 @@ mod protocol;
 mod scene;
 #[path = "docker/spawners.rs"]
 mod spawners;
+#[path = "docker/systemd.rs"]
+mod systemd;
 #[path = "docker/table.rs"]
 mod table;
 #[path = "docker/trees.rs"]
@@ -73,12 +75,23 @@ fn main() -> Result<()> {
     conclusion.exit()
 }
 
-/// What is shown on other kernels too.
+/// What is shown on other kernels too, and where systemd makes the cgroups.
 fn in_a_machine() -> Vec<Trial> {
-    vec![trial(
+    let storm = trial(
         "a_storm_in_a_machine_leaves_no_server_in_error",
         leaks::in_machine,
-    )]
+    );
+    if !machine::is_systemd() {
+        return vec![storm];
+    }
+    vec![
+        trial(
+            "a_scope_is_guarded_from_its_first_process",
+            systemd::from_birth,
+        ),
+        trial("a_running_scope_is_adopted", systemd::adopted),
+        storm,
+    ]
 }
 
 /// Containers followed and counted, and supergateway's storms.

@@ -19,6 +19,8 @@ mod gate;
 mod late;
 #[path = "kernel/life.rs"]
 mod life;
+#[path = "kernel/machine.rs"]
+mod machine;
 #[path = "kernel/matrix.rs"]
 mod matrix;
 #[path = "kernel/mode.rs"]
@@ -77,6 +79,7 @@ fn main() {
         ("refusing-brief", refusing_in_brief()),
         ("denying-brief", denying_in_brief()),
         ("lasting-brief", lasting_in_brief()),
+        ("machine", of_a_machine()),
         ("matrix", measuring()),
     ];
     let more = by_name.into_iter().filter(|(name, _)| named(name));
@@ -146,6 +149,17 @@ fn measuring() -> Vec<Trial> {
         trial("fmod_ret", matrix::fmod_ret),
         trial("deny", matrix::deny),
         trial("kill", matrix::kill),
+    ]
+}
+
+/// What only a virtual machine is put through.
+fn of_a_machine() -> Vec<Trial> {
+    vec![
+        trial("a_clock_that_is_set_changes_nothing", machine::clock_is_set),
+        trial(
+            "pids_are_used_again_and_again",
+            machine::pids_are_used_again,
+        ),
     ]
 }
 

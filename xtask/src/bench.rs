@@ -82,6 +82,7 @@ fn refused(built: &programs::Built, agent: PathBuf, words: Vec<String>) -> Resul
         memory: vm::MEMORY,
         cpus: vm::CPUS,
         hybrid: false,
+        systemd: false,
         timeout: LIMIT,
         command,
     })?;

@@ -51,6 +51,9 @@ pub struct Options {
     /// The v1 cgroup controllers too, with the v2 hierarchy beside them, as older systemd had it.
     #[arg(long)]
     pub hybrid: bool,
+    /// A real systemd is its first process, and the command a service of it.
+    #[arg(long)]
+    pub systemd: bool,
     /// Seconds until the machine is given up.
     #[arg(long, value_name = "SECONDS", default_value_t = 300)]
     pub timeout: u64,
@@ -91,7 +94,11 @@ pub fn run(options: &Options, each: &mut dyn FnMut(Line<'_>)) -> Result<Ended> {
     for name in &options.module {
         modules.push(kernel::module(&options.kernel, name)?);
     }
+    if options.systemd {
+        apt::ensure_programs(&[("systemctl", "systemd")], "a machine with a real systemd")?;
+    }
     let initrd = image::build(&image::Contents {
+        systemd: options.systemd,
         payload: &payload,
         modules: &modules,
         command: &options.command,

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 
-use super::{Docker, Parent, run};
+use super::{Docker, Parent, machine, run};
 use crate::{Folder, place};
 
 /// A container. Dropped, it is removed with all that runs in it.
@@ -199,9 +199,14 @@ impl Container {
     /// No v2 hierarchy.
     pub fn cgroup(&self, parent: &Parent) -> Result<PathBuf> {
         let below = parent.docker_path();
+        let name = if machine::is_systemd() {
+            format!("docker-{}.scope", self.id)
+        } else {
+            self.id.clone()
+        };
         Ok(place::cgroup_root()?
             .join(below.trim_start_matches('/'))
-            .join(&self.id))
+            .join(name))
     }
 }
 

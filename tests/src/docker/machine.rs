@@ -35,6 +35,21 @@ const SMALL: &str = "small.tar";
 /// The folder of what is large: node and the servers.
 const LARGE: &str = "opt";
 
+/// Names who makes Docker's cgroups, where that is not Docker itself: `systemd`.
+const DRIVER: &str = "GUARD_CGROUP_DRIVER";
+
+/// Who makes Docker's cgroups: `cgroupfs` is Docker itself.
+#[must_use]
+pub fn driver() -> String {
+    std::env::var(DRIVER).unwrap_or_else(|_| "cgroupfs".to_owned())
+}
+
+/// Whether systemd does.
+#[must_use]
+pub fn is_systemd() -> bool {
+    driver() == "systemd"
+}
+
 /// The image's folder, in a machine.
 #[must_use]
 pub fn image() -> Option<PathBuf> {

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 
+use super::machine;
 use crate::{Cgroup, Witness};
 
 /// A parent for containers: `docker run --cgroup-parent`. Dropped, all that is in it dies.
@@ -20,15 +21,23 @@ impl Parent {
     /// # Errors
     /// No v2 hierarchy, or not root.
     pub fn new(test: &str) -> Result<Self> {
-        Ok(Self {
-            cgroup: Cgroup::new(test)?,
-        })
+        let cgroup = if machine::is_systemd() {
+            Cgroup::slice()?
+        } else {
+            Cgroup::new(test)?
+        };
+        Ok(Self { cgroup })
     }
 
     /// The path that Docker takes.
     #[must_use]
     pub fn docker_path(&self) -> String {
-        self.cgroup.below_root()
+        let path = self.cgroup.below_root();
+        if machine::is_systemd() {
+            // There it is a slice's name.
+            return path.trim_start_matches('/').to_owned();
+        }
+        path
     }
 
     /// A witness of all containers that will be in it.
@@ -45,7 +54,7 @@ impl Parent {
     /// # Errors
     /// Neither has it.
     pub fn memory_peak(&self) -> Result<u64> {
-        let name = self.docker_path();
+        let name = self.cgroup.below_root();
         for path in [
             format!("/sys/fs/cgroup/memory{name}/memory.max_usage_in_bytes"),
             format!("{}/memory.peak", self.cgroup.path().display()),
@@ -79,7 +88,10 @@ impl Parent {
 impl Drop for Parent {
     fn drop(&mut self) {
         // The v2 cgroup's own drop waits for the dead; their v1 cgroups are empty then too.
-        if let Err(error) = self.cgroup.kill() {
+        // systemd may have taken an empty one away.
+        if self.cgroup.path().is_dir()
+            && let Err(error) = self.cgroup.kill()
+        {
             eprintln!("test kit: {error:#}");
         }
         for path in self.in_v1() {

@@ -5,6 +5,7 @@
 //! can be run by name; `docs/kernels.md` is made of what is kept.
 
 mod cells;
+mod systemd;
 mod table;
 
 use std::fs;
@@ -24,7 +25,7 @@ use cells::{CELLS, Cell};
 const MARK: &str = "@@matrix ";
 
 /// A machine that has said nothing by then is given up.
-const LIMIT: Duration = Duration::from_secs(5 * 60);
+const LIMIT: Duration = Duration::from_secs(9 * 60);
 
 /// Runs these cells, or all, and writes the table of what is known.
 ///
@@ -32,31 +33,43 @@ const LIMIT: Duration = Duration::from_secs(5 * 60);
 /// No such cell, or nothing can be built or written.
 pub fn run(names: &[String]) -> Result<ExitCode> {
     let mut chosen = Vec::new();
-    for name in names {
+    let docker = names.is_empty() || names.iter().any(|name| name == systemd::NAME);
+    for name in names.iter().filter(|name| *name != systemd::NAME) {
         match CELLS.iter().find(|cell| cell.name == name) {
             Some(cell) => chosen.push(cell),
             None => bail!("the matrix has no cell `{name}`; it has: {}", all_names()),
         }
     }
-    if chosen.is_empty() {
+    if names.is_empty() {
         chosen.extend(CELLS);
     }
     bpf::objects(None)?;
+    let mut broken = 0;
+    if docker {
+        broken += u32::from(!systemd::run()?);
+    }
+    if chosen.is_empty() {
+        write()?;
+        return Ok(ended(broken));
+    }
     let built = programs::build(suites::KERNEL_TEST)?;
     let agent = agent::build(&agent::Options::static_release())?;
-    let mut broken = 0;
     for cell in chosen {
         step::say(&format!("cell {}: {}", cell.name, cell.why));
         let seen = one(cell, &built, agent.clone());
         broken += u32::from(seen.get("failed").is_some());
-        keep(cell, &seen)?;
+        keep(cell.name, &seen)?;
     }
     write()?;
-    Ok(if broken == 0 {
+    Ok(ended(broken))
+}
+
+fn ended(broken: u32) -> ExitCode {
+    if broken == 0 {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
-    })
+    }
 }
 
 /// Writes the table of what is known, and prints it.
@@ -64,8 +77,9 @@ pub fn run(names: &[String]) -> Result<ExitCode> {
 /// # Errors
 /// It cannot be written.
 pub fn write() -> Result<()> {
-    let known: Vec<(&Cell, Option<Value>)> = CELLS.iter().map(|cell| (cell, known(cell))).collect();
-    let text = table::markdown(&known);
+    let known: Vec<(&Cell, Option<Value>)> =
+        CELLS.iter().map(|cell| (cell, known(cell.name))).collect();
+    let text = format!("{}{}", table::markdown(&known), systemd::section());
     println!("{text}");
     let file = workspace::root().join("docs/kernels.md");
     fs::write(&file, &text).with_context(|| format!("cannot write {}", file.display()))?;
@@ -74,27 +88,28 @@ pub fn write() -> Result<()> {
 }
 
 fn all_names() -> String {
-    let names: Vec<_> = CELLS.iter().map(|cell| cell.name).collect();
+    let cells = CELLS.iter().map(|cell| cell.name);
+    let names: Vec<_> = cells.chain([systemd::NAME]).collect();
     names.join(", ")
 }
 
 /// Where a cell's figures are kept.
-fn place(cell: &Cell) -> PathBuf {
+fn place(name: &str) -> PathBuf {
     let folder = workspace::root().join("docs/kernels");
-    folder.join(format!("{}.json", cell.name))
+    folder.join(format!("{name}.json"))
 }
 
 /// A line for each of its trials.
-fn keep(cell: &Cell, seen: &Value) -> Result<()> {
-    let place = place(cell);
+fn keep(name: &str, seen: &Value) -> Result<()> {
+    let place = place(name);
     fs::create_dir_all(place.parent().unwrap_or(&place))?;
     let text = seen.to_string().replace(",{", ",\n{");
     fs::write(&place, format!("{text}\n"))
         .with_context(|| format!("cannot write {}", place.display()))
 }
 
-fn known(cell: &Cell) -> Option<Value> {
-    serde_json::from_str(&fs::read_to_string(place(cell)).ok()?).ok()
+fn known(name: &str) -> Option<Value> {
+    serde_json::from_str(&fs::read_to_string(place(name)).ok()?).ok()
 }
 
 /// Boots a cell and hears what its trials say. A machine that gives no verdict is a result too.
@@ -112,6 +127,7 @@ fn one(cell: &Cell, built: &Built, agent: PathBuf) -> Value {
         memory: vm::MEMORY,
         cpus: cell.cpus,
         hybrid: cell.hybrid,
+        systemd: false,
         timeout: LIMIT.as_secs(),
         command: built.command(),
     };

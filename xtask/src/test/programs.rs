@@ -114,6 +114,7 @@ fn in_machine(
         memory: vm::MEMORY,
         cpus: vm::CPUS,
         hybrid: false,
+        systemd: machine.systemd,
         timeout: suite.timeout.as_secs(),
         command: built.command(),
     };

@@ -46,6 +46,8 @@ pub struct Machine {
     pub lsm: Option<&'static str>,
     /// With what dockerd needs, and an image for it.
     pub docker: bool,
+    /// Its first process is a real systemd.
+    pub systemd: bool,
 }
 
 /// The suites that run where none is named.
@@ -82,7 +84,7 @@ pub const SUITES: &[Suite] = &[
                 ("GUARD_EXPECT_MODE", "lsm"),
                 (
                     "GUARD_TRIALS",
-                    "counting,refusing,storming,lasting-brief,silencing",
+                    "counting,refusing,storming,lasting-brief,machine,silencing",
                 ),
                 ("GUARD_STORMS", "5"),
                 ("GUARD_KILLS", "3"),
@@ -91,6 +93,7 @@ pub const SUITES: &[Suite] = &[
                 kernel: "6.12",
                 lsm: None,
                 docker: false,
+                systemd: false,
             }),
             timeout: EMULATED,
             ..KERNEL
@@ -108,6 +111,7 @@ pub const SUITES: &[Suite] = &[
                 kernel: "6.12",
                 lsm: Some("lockdown,yama"),
                 docker: false,
+                systemd: false,
             }),
             timeout: EMULATED,
             ..KERNEL
@@ -125,6 +129,7 @@ pub const SUITES: &[Suite] = &[
                 kernel: "6.1",
                 lsm: None,
                 docker: false,
+                systemd: false,
             }),
             timeout: EMULATED,
             ..KERNEL
@@ -142,6 +147,7 @@ pub const SUITES: &[Suite] = &[
                 kernel: "6.1",
                 lsm: Some("lockdown,yama"),
                 docker: false,
+                systemd: false,
             }),
             timeout: EMULATED,
             ..KERNEL
@@ -207,6 +213,7 @@ pub const SUITES: &[Suite] = &[
                 kernel: "6.12",
                 lsm: None,
                 docker: true,
+                systemd: false,
             }),
             ..DOCKER_IN_MACHINE
         }),
@@ -223,6 +230,7 @@ pub const SUITES: &[Suite] = &[
                 kernel: "6.12",
                 lsm: Some("lockdown,yama"),
                 docker: true,
+                systemd: false,
             }),
             ..DOCKER_IN_MACHINE
         }),
@@ -243,6 +251,24 @@ pub const BY_NAME: &[Suite] = &[
         }),
     },
     Suite {
+        name: SYSTEMD,
+        about: "Docker with the systemd cgroup driver under a real systemd, on Debian's 6.12",
+        kind: Kind::Binary(Binary {
+            environment: &[
+                ("GUARD_EXPECT_MODE", "lsm"),
+                ("GUARD_EXPECT_ERRNO", "EAGAIN"),
+                ("GUARD_CGROUP_DRIVER", "systemd"),
+            ],
+            machine: Some(Machine {
+                kernel: "6.12",
+                lsm: None,
+                docker: true,
+                systemd: true,
+            }),
+            ..DOCKER_IN_MACHINE
+        }),
+    },
+    Suite {
         name: "storms",
         about: "1,000 storms against small caps, none of which is passed; GUARD_STORMS=N and GUARD_SEED=N are heard",
         kind: Kind::Binary(Binary {
@@ -257,6 +283,9 @@ pub const BY_NAME: &[Suite] = &[
         }),
     },
 ];
+
+/// Docker where systemd makes its cgroups.
+pub const SYSTEMD: &str = "vm-docker-systemd";
 
 /// Other people's storms.
 const STRESS: &[(&str, &str)] = &[("stress-ng", "stress-ng")];

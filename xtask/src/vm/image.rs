@@ -21,7 +21,26 @@ pub struct Contents<'a> {
     pub command: &'a [String],
     /// `NAME=VALUE` each.
     pub environment: &'a [String],
+    /// systemd is to be the first process, of this machine's version.
+    pub systemd: bool,
 }
+
+/// systemd itself, where Debian and others have it. `vm-init` executes it where it is in the image.
+const SYSTEMD: &str = "/lib/systemd/systemd";
+
+/// All that is to be started: the init again, as a service that runs the command. Outside of system.slice, so
+/// that only containers are in there.
+const UNITS: [(&str, &str); 2] = [
+    (
+        "etc/systemd/system/default.target",
+        "[Unit]\nDescription=the command\nRequires=vm.service\nAfter=vm.service\n",
+    ),
+    (
+        "etc/systemd/system/vm.service",
+        "[Unit]\nDefaultDependencies=no\n[Service]\nType=exec\nExecStart=/init\nSlice=vm.slice\nDelegate=yes\n\
+         TasksMax=infinity\nLimitMEMLOCK=infinity\nLimitNOFILE=65536\n",
+    ),
+];
 
 /// An initramfs on disk, gone when dropped.
 pub struct Image(PathBuf);
@@ -57,6 +76,18 @@ pub fn build(contents: &Contents<'_>) -> Result<Image> {
     archive.file("vm/command", &ended_words(contents.command))?;
     archive.file("vm/environment", &ended_words(contents.environment))?;
     let mut files = BTreeSet::new();
+    if contents.systemd {
+        let program = PathBuf::from(SYSTEMD);
+        files.extend(libraries(&program));
+        files.insert(program);
+        for (place, text) in UNITS {
+            archive.file(place, text.as_bytes())?;
+        }
+        archive.file("etc/machine-id", b"00000000000000000000000000000001\n")?;
+        archive.file("etc/os-release", b"ID=vm\n")?;
+        archive.folder("var")?;
+        archive.link("var/run", "/run")?;
+    }
     for source in contents.payload {
         let name = source
             .file_name()

@@ -15,6 +15,9 @@ const V1: [&str; 4] = ["cpu", "memory", "pids", "freezer"];
 /// Mounts what the kernel's command line asks for. A kernel without one of them shows in the
 /// command, not here.
 pub fn mount_all() {
+    if crate::mounted(PLACE) {
+        return;
+    }
     let parameters = fs::read_to_string("/proc/cmdline").unwrap_or_default();
     if !parameters.split_whitespace().any(|word| word == HYBRID) {
         attach("cgroup2", PLACE, None);

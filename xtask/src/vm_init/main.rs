@@ -8,8 +8,8 @@ mod loopback;
 
 use std::fs::{self, File};
 use std::io::Write;
-use std::os::unix::process::ExitStatusExt;
-use std::path::PathBuf;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 
 use rustix::mount::{MountFlags, mount};
@@ -29,7 +29,14 @@ const MOUNTS: [(&str, &str); 9] = [
     ("securityfs", "/sys/kernel/security"),
 ];
 
+/// Where the image has it, it is the first process, and starts this program again as its service.
+const SYSTEMD: &str = "/lib/systemd/systemd";
+
 fn main() {
+    if std::process::id() == 1 && Path::new(SYSTEMD).is_file() {
+        let error = Command::new(SYSTEMD).exec();
+        eprintln!("vm-init: {SYSTEMD}: {error}");
+    }
     let mut port = None;
     let code = match prepare(&mut port).and_then(|port| run(&port)) {
         Ok(code) => code,
@@ -52,6 +59,9 @@ fn main() {
 /// Mounts everything and opens the port, which `port` keeps for the verdict.
 fn prepare(port: &mut Option<File>) -> Result<File, String> {
     for (kind, place) in MOUNTS {
+        if mounted(place) {
+            continue;
+        }
         let _ = fs::create_dir_all(place);
         // A kernel without one of them shows in the command, not here.
         let _ = mount(kind, place, kind, MountFlags::empty(), None);
@@ -70,6 +80,14 @@ fn prepare(port: &mut Option<File>) -> Result<File, String> {
     }
     modules()?;
     Ok(opened)
+}
+
+/// Whether systemd has been there before us.
+pub fn mounted(place: &str) -> bool {
+    let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+    mounts
+        .lines()
+        .any(|line| line.split(' ').nth(1) == Some(place))
 }
 
 /// Loads the image's modules. The kernel unpacks them itself (`MODULE_INIT_COMPRESSED_FILE`).
