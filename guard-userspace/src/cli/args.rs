@@ -1,6 +1,13 @@
 //! The command line: commands, options and the help that teaches them.
 
+mod protocol;
+
+pub use protocol::{Compose, Crisis, Isolate, Validate, Whole};
+
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use protocol::{
+    COMPOSE, CRISIS, ENFORCE, FREEZE, ISOLATE, PREVENT, RECREATE, RESTART, THAW, VALIDATE,
+};
 use std::path::PathBuf;
 
 /// Where the agent answers commands.
@@ -50,6 +57,32 @@ pub enum Command {
     /// Asks the running agent. Exits with 1 when a target is above warning, with 4 when no agent
     /// answers.
     Status(Status),
+    /// Do what the protocol says about what is there now: clean up, then restart, then recreate.
+    ///
+    /// Says each target's level and why, what grows, and what it will do; asks; does it; and stops as
+    /// soon as it is better for sure. Exits with 0 where nothing is to do, with 1 where it is not better
+    /// at the end. Asks the running agent, or one that is started for this.
+    #[command(after_help = CRISIS)]
+    Crisis(Crisis),
+    /// Put Docker's own limits in force, and read back all that enforces: gate, Docker, cgroup, tiers.
+    ///
+    /// The limits are those of [target.limits]. Without TARGET, of all targets. Exits with 1 when
+    /// something is not as wanted. Asks the running agent, or one that is started for this.
+    #[command(after_help = ENFORCE)]
+    Enforce(Whole),
+    /// Protect a container's start, now and each later one.
+    ///
+    /// Docker's own limits are put in force, and what guards a start is shown: the start-up preventer,
+    /// the start-up window and its bucket. Exits with 1 when later starts would not be guarded.
+    #[command(after_help = PREVENT)]
+    Prevent(Whole),
+    /// Say whether it is over: the protocol's five criteria, over a window of time.
+    ///
+    /// Processes below `warning`; memory below its `warning` and stable; no growth that never falls; the
+    /// agent well and its tiers on; the container healthy. What cannot be read is said and fails
+    /// nothing. Exits with 1 as soon as one has failed. Changes nothing.
+    #[command(after_help = VALIDATE)]
+    Validate(Validate),
     /// End trees gently: each server sees the end of its standard input and ends by itself.
     ///
     /// Its gateway counts no crash. It needs a UNIX socket as standard input, as Node gives one; where
@@ -99,6 +132,13 @@ pub enum Command {
     /// the agent if one runs. With TARGET only that one is let go of, until the agent starts again. Exits
     /// with 4 when there is no such target, with 6 when an agent that does not answer holds the gate.
     Disarm(Disarm),
+    /// Print an override for docker-compose: the protocol's protected configuration, corrected.
+    ///
+    /// Limits, no-new-privileges, open files, health check, `init`, environment, with the reason where
+    /// it differs from the protocol. Changes nothing. Asks the running agent for the gate's mode, if one
+    /// runs.
+    #[command(after_help = COMPOSE)]
+    Compose(Compose),
     /// Check or show the configuration.
     Config(Config),
     /// Look at this host: what the guard needs, what is there, how to get the rest.
@@ -207,57 +247,6 @@ pub struct End {
     /// The configuration, where no agent runs and one is started for this.
     #[command(flatten)]
     pub config: ConfigFile,
-}
-
-const FREEZE: &str = "Examples:\n  \
-    sudo metamcp-guard freeze metamcp --yes        stop it where it is\n  \
-    sudo metamcp-guard freeze metamcp --dry-run    whether it could be";
-
-const THAW: &str = "Examples:\n  \
-    sudo metamcp-guard thaw              the only target\n  \
-    sudo metamcp-guard thaw metamcp --json";
-
-const ISOLATE: &str = "Examples:\n  \
-    sudo metamcp-guard isolate metamcp --yes       cut it off\n  \
-    sudo metamcp-guard isolate metamcp --rejoin    the way back";
-
-const RESTART: &str = "Examples:\n  \
-    sudo metamcp-guard restart metamcp --dry-run   what it costs\n  \
-    sudo metamcp-guard restart metamcp --yes --json";
-
-const RECREATE: &str = "Examples:\n  \
-    sudo metamcp-guard recreate metamcp --dry-run   what it costs\n  \
-    sudo metamcp-guard recreate metamcp --yes";
-
-/// Options of what is done to a target as a whole.
-#[derive(Debug, Args)]
-pub struct Whole {
-    /// The target. May be left out where there is one.
-    #[arg(value_name = "TARGET")]
-    pub target: Option<String>,
-    /// Only say what would be done, and what it costs.
-    #[arg(long)]
-    pub dry_run: bool,
-    /// Do not ask.
-    #[arg(long)]
-    pub yes: bool,
-    /// Print JSON.
-    #[arg(long)]
-    pub json: bool,
-    /// The configuration, where no agent runs and one is started for this.
-    #[command(flatten)]
-    pub config: ConfigFile,
-}
-
-/// Options of `isolate`.
-#[derive(Debug, Args)]
-pub struct Isolate {
-    /// What and how.
-    #[command(flatten)]
-    pub whole: Whole,
-    /// Connect it again to the networks that it was taken from.
-    #[arg(long)]
-    pub rejoin: bool,
 }
 
 /// Options of `disarm`.

@@ -3,16 +3,22 @@
 pub mod args;
 mod ask;
 pub mod client;
+mod compose;
 mod config;
+mod crisis;
 mod disarm;
 mod end;
+mod enforce;
 pub mod exit;
 pub mod load;
 mod manual;
 pub mod out;
 pub mod own;
+mod prevent;
+mod progress;
 mod run;
 pub mod status;
+mod validate;
 mod whole;
 
 pub use args::Cli;
@@ -51,6 +57,11 @@ pub fn dispatch(cli: &Cli) -> Result<(), Failure> {
             };
             whole::run(action, &options.whole, &cli.socket)
         }
+        Command::Crisis(options) => crisis::run(options, &cli.socket),
+        Command::Enforce(options) => enforce::run(options, &cli.socket),
+        Command::Prevent(options) => prevent::run(options, &cli.socket),
+        Command::Validate(options) => validate::run(options, &cli.socket),
+        Command::Compose(options) => compose::run(options, &cli.socket),
         Command::Restart(options) => whole::run(Whole::Restart, options, &cli.socket),
         Command::Recreate(options) => whole::run(Whole::Recreate, options, &cli.socket),
         Command::Disarm(options) => disarm::run(options, &cli.socket),
