@@ -1,6 +1,9 @@
 //! One step: an input goes in, permits and facts come out. Agent, replay and simulation share it.
 
+mod seen;
+
 use crate::config::{Mode, TargetConfig};
+use crate::incident::Incidents;
 use crate::model::{Action, Decision, Fact, FactKind, Input, InputKind, Level};
 use crate::model::{Did, Ended, Outcome, OutcomeKind, TargetId, Verdict, limits_in_words};
 use crate::policy;
@@ -22,6 +25,8 @@ pub struct Target {
     pub config: TargetConfig,
     /// What is known.
     pub state: TargetState,
+    /// Its incident, where there is one.
+    pub incidents: Incidents,
 }
 
 impl Engine {
@@ -37,7 +42,13 @@ impl Engine {
     /// Follows a target from now on. One of the same id is forgotten.
     pub fn watch(&mut self, id: TargetId, config: TargetConfig) {
         let state = TargetState::of(&config);
-        self.targets.insert(id, Target { config, state });
+        let incidents = Incidents::default();
+        let target = Target {
+            config,
+            state,
+            incidents,
+        };
+        self.targets.insert(id, target);
     }
 
     /// Forgets a target.
@@ -59,7 +70,12 @@ impl Engine {
     /// Takes one input: what may be done now, and what is to be said. An input of an unknown target
     /// changes nothing.
     pub fn step(&mut self, input: &Input) -> (Vec<Permit>, Vec<Fact>) {
-        let Some(Target { config, state }) = self.targets.get_mut(&input.target) else {
+        let Some(Target {
+            config,
+            state,
+            incidents,
+        }) = self.targets.get_mut(&input.target)
+        else {
             return (Vec::new(), Vec::new());
         };
         let level = state.level();
@@ -76,6 +92,11 @@ impl Engine {
         said.event(state, &applied);
         said.level(level, &verdict);
         said.gateways(full, &verdict);
+        let more = verdict.said.iter().cloned();
+        let escalation = incidents.open().map_or(0, |open| open.escalation);
+        let seen = seen::seen(state, config, &verdict, input.at, escalation);
+        let incident = incidents.see(&seen);
+        more.chain(incident).for_each(|kind| said.say(kind));
         let permits = allow(verdict.decisions, self.mode, state, config, &mut said);
         (permits, said.facts)
     }

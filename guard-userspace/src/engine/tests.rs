@@ -244,7 +244,8 @@ fn held_at_the_cap_is_critical_and_refused_by_the_rate_is_not() {
     assert_eq!(scene.level(), Level::Normal);
     let facts = scene.live(10);
     assert_eq!(scene.level(), Level::Critical);
-    let Some(FactKind::Level { why, .. }) = facts.last() else {
+    let is_level = |fact: &&FactKind| matches!(fact, FactKind::Level { .. });
+    let Some(FactKind::Level { why, .. }) = facts.iter().find(is_level) else {
         panic!("{facts:?}")
     };
     assert!(

@@ -137,6 +137,89 @@ pub enum FactKind {
         /// In all.
         total: u64,
     },
+    /// The cap that memory can carry was fixed: 80 % of the limit by what a process needs.
+    AutoCap {
+        /// The cap.
+        cap: u64,
+        /// The memory limit in bytes; `None`: there is none.
+        limit_bytes: Option<u64>,
+        /// Memory of one process in bytes.
+        per_process_bytes: u64,
+    },
+    /// The cap is too small for what is healthy.
+    CapTooSmall {
+        /// The cap in force.
+        cap: u64,
+        /// Slots that what is healthy takes.
+        healthy: u64,
+        /// The number that would do: one tree more of each family.
+        enough: u64,
+    },
+    /// The count grows and has not fallen for ten minutes.
+    Trend {
+        /// What it is now.
+        count: u64,
+        /// By how much it grew.
+        grown: u64,
+        /// In how many seconds.
+        seconds: u64,
+        /// In how many seconds it doubles; `None`: it was nothing before.
+        doubling_s: Option<u64>,
+        /// In how many seconds it is at the cap; `None`: there is no cap.
+        to_cap_s: Option<u64>,
+    },
+    /// A family's number of trees only grows, over hours.
+    Leak {
+        /// The family.
+        family: String,
+        /// The command line of one of it, masked.
+        command: String,
+        /// Its trees now.
+        trees: u64,
+        /// Trees that it grows by in a day.
+        per_day: u64,
+        /// Since when at least, milliseconds since 1970.
+        since_ms: i64,
+        /// What `max_instances` is proposed for it.
+        max_instances: u64,
+    },
+    /// The first sign of something.
+    IncidentOpened {
+        /// Its number: its time in milliseconds since 1970, or one more than the last one's.
+        id: u64,
+        /// What it was, in words.
+        why: String,
+        /// 1 to 4.
+        escalation: u8,
+    },
+    /// An incident is worse than it was.
+    Escalation {
+        /// The incident's number.
+        id: u64,
+        /// 2 to 4.
+        escalation: u8,
+        /// Why, and what is to be done, in words.
+        why: String,
+    },
+    /// It is proved to be over.
+    IncidentClosed {
+        /// The incident's number.
+        id: u64,
+        /// How long it was.
+        seconds: u64,
+        /// Most live processes in it.
+        peak_live: u64,
+        /// Most memory in use in it, in bytes.
+        peak_memory: u64,
+        /// What resolved it, in words.
+        how: &'static str,
+        /// Processes that ended by a signal of the agent's.
+        killed: u64,
+        /// Trees that ended by end of file.
+        retired: u64,
+        /// Restarts and recreations.
+        restarts: u64,
+    },
     /// It has as many gateways as it may have.
     GatewaysFull {
         /// How many that is.
@@ -171,6 +254,13 @@ impl FactKind {
             Self::Action { .. } => "action",
             Self::Retired { .. } => "retired",
             Self::LostEvents { .. } => "lost_events",
+            Self::AutoCap { .. } => "auto_cap",
+            Self::CapTooSmall { .. } => "cap_too_small",
+            Self::Trend { .. } => "trend",
+            Self::Leak { .. } => "leak",
+            Self::IncidentOpened { .. } => "incident_opened",
+            Self::Escalation { .. } => "escalation",
+            Self::IncidentClosed { .. } => "incident_closed",
             Self::GatewaysFull { .. } => "gateways_full",
             Self::GateMode { .. } => "gate_mode",
         }

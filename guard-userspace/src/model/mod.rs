@@ -5,6 +5,8 @@
 
 pub mod action;
 pub mod deed;
+#[cfg(test)]
+pub mod dice;
 pub mod evidence;
 pub mod fact;
 pub mod input;

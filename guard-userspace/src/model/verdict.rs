@@ -1,6 +1,6 @@
 //! What the policy makes of a target's state.
 
-use super::{Decision, Level, Stamp};
+use super::{Decision, FactKind, Level, Stamp};
 
 /// The policy's answer to one input.
 #[derive(Clone, Debug, PartialEq)]
@@ -15,6 +15,8 @@ pub struct Verdict {
     pub why: Option<String>,
     /// Live processes beyond what is healthy.
     pub excess: u64,
+    /// What levels go by: excess, or all live processes.
+    pub count: u64,
     /// Since when there is pressure, ns of CLOCK_BOOTTIME; `None`: there is none.
     pub pressed_ns: Option<u64>,
     /// The cap that holds while the gate is tightened; `None`: it is not.
@@ -25,6 +27,12 @@ pub struct Verdict {
     pub judged: Vec<(u32, Option<String>)>,
     /// What would have been one more gateway than a target may have.
     pub beyond_gateways: Option<String>,
+    /// The count grows and has not fallen for ten minutes.
+    pub grows: bool,
+    /// A start is over, and what it came to was looked at.
+    pub started: bool,
+    /// What is worth saying beside the level.
+    pub said: Vec<FactKind>,
     /// What shall be done, before the rails have seen it.
     pub decisions: Vec<Decision>,
 }

@@ -3,7 +3,8 @@
 use super::gateways::Gateways;
 use super::sentinel::Now;
 use super::{
-    excess, found, gate, level, operator, pressure, reserve, roles, sentinel, start, tight,
+    excess, found, gate, leak, level, operator, pressure, reserve, roles, sentinel, start, tight,
+    too_small, trend,
 };
 use crate::config::{Mode, TargetConfig};
 use crate::model::{Decision, Stamp, TargetId, Tier, Verdict};
@@ -53,6 +54,13 @@ pub fn decide(
         pressed_ns,
         at: now,
     };
+    let auto_cap = start::fixed(state, config, now);
+    let said = [
+        start::said(state, auto_cap),
+        too_small::said(state, config, excess, now),
+        trend::said(state, config),
+    ];
+    let said = said.into_iter().flatten();
     let tiers = sentinel::decide(state, config, &now_is).into_iter();
     let tiers = tiers.map(|(tier, reason, action)| decision(tier, false, (reason, action)));
     Verdict {
@@ -62,11 +70,18 @@ pub fn decide(
         why: (level != state.level())
             .then(|| level::why(level, (measured, cause), state, config, now)),
         excess,
+        count: config
+            .processes
+            .as_ref()
+            .map_or(excess, |levels| level::count(state, excess, levels.count)),
         pressed_ns,
         tight,
-        auto_cap: start::fixed(state, config, now),
+        auto_cap,
         judged: roles.judged,
         beyond_gateways: gateways.beyond(),
+        grows: trend::steady(state, config).is_some(),
+        started: start::is_to_be_judged(state, now),
+        said: said.chain(leak::said(state, config, now)).collect(),
         decisions: actions
             .map(|action| decision(Tier::Gate, false, action))
             .chain(by_hand)

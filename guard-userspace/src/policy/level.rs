@@ -4,6 +4,7 @@
 //! less than it for `clear_after`. Figures that swing around a threshold so give one level and not
 //! a line of log per swing.
 
+use super::{leak, start, trend};
 use crate::config::TargetConfig;
 use crate::config::protocol::Count;
 use crate::model::{Level, Stamp};
@@ -23,6 +24,10 @@ pub enum Cause {
     Held,
     /// That went on for so many seconds after trees were ended.
     HeldOn(u64),
+    /// The count grew by so much in so many seconds, and never fell.
+    Grows(u64, u64),
+    /// A family's number of trees only grows, over hours.
+    Leaks,
 }
 
 /// The level that the figures alone ask for at `now`, and what asks for it. Without thresholds it is
@@ -38,7 +43,11 @@ pub fn measure(
     let count = by_count(state, config, excess);
     let gate = by_gate(state, config, excess, now);
     // Of two that ask for the same the first is said: the last one that is not less.
-    let all = [gate, memory, count].into_iter().flatten();
+    let trend = trend::steady(state, config)
+        .map(|growth| (Level::Warning, Cause::Grows(growth.grown, growth.seconds)));
+    let leak = config.processes.as_ref().and_then(|_| leak::named(state));
+    let leak = leak.map(|_| (Level::Warning, Cause::Leaks));
+    let all = [leak, trend, gate, memory, count].into_iter().flatten();
     let worst = all.max_by_key(|(level, _)| *level);
     worst.unwrap_or((Level::Normal, Cause::Calm))
 }
@@ -149,6 +158,21 @@ pub fn why(
         let cleared = cleared.map_or(0, |time| time.as_secs());
         return format!("nothing worse than {} for {cleared} s", level.name());
     }
+    let mut words = words(level, cause, state, config, now);
+    if let Some(again) = start::again(state, level, now) {
+        words.push_str("; ");
+        words.push_str(&again);
+    }
+    words
+}
+
+fn words(
+    level: Level,
+    cause: Cause,
+    state: &TargetState,
+    config: &TargetConfig,
+    now: Stamp,
+) -> String {
     let name = level.name();
     match cause {
         Cause::Calm => String::new(),
@@ -158,7 +182,16 @@ pub fn why(
                 Some(Count::Total) => "live processes",
                 _ => "processes beyond what is healthy",
             };
-            format!("{count} {what}, {name} from {threshold}")
+            let growth = trend::recent(state);
+            let growth = growth.map_or_else(String::new, |growth| format!("; {growth}"));
+            format!("{count} {what}, {name} from {threshold}{growth}")
+        }
+        Cause::Grows(grown, seconds) => {
+            format!("{grown} processes more within {seconds} s and never fewer")
+        }
+        Cause::Leaks => {
+            let family = leak::named(state).unwrap_or_default();
+            format!("the number of trees of {family} only grows, over hours")
         }
         Cause::Memory(used, threshold) => format!(
             "{} MB of memory in use, {name} above {} MB",

@@ -9,6 +9,7 @@ pub mod gate;
 pub mod gateways;
 pub mod glob;
 pub mod ground;
+pub mod leak;
 pub mod level;
 pub mod limits;
 pub mod near;
@@ -23,6 +24,8 @@ pub mod sentinel;
 pub mod shell;
 pub mod start;
 pub mod tight;
+pub mod too_small;
+pub mod trend;
 pub mod victims;
 
 pub use decide::decide;

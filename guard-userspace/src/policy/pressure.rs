@@ -21,8 +21,14 @@ pub fn since(state: &TargetState, config: &TargetConfig, now: Stamp) -> Option<u
     state.cgroup()?;
     let is_on = state.is_refused_at_cap(now)
         || level::by_memory(state, config).is_some_and(|(level, _)| level >= Level::Critical)
-        || state.host_full_avg10() >= HOST_SUFFERS;
+        || host_suffers(state);
     is_on.then(|| state.pressed_ns().unwrap_or(now.boot_ns))
+}
+
+/// Whether all of the host waits for memory.
+#[must_use]
+pub const fn host_suffers(state: &TargetState) -> bool {
+    state.host_full_avg10() >= HOST_SUFFERS
 }
 
 /// How long a tree's leaves must do nothing to be called idle.

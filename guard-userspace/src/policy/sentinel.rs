@@ -4,7 +4,7 @@
 //! counts as the operators' protocol does. A tier that is switched off leaves its step undone.
 
 use super::victims::{self, Urgency, Want};
-use super::{level, limits};
+use super::{level, limits, start};
 use crate::config::TargetConfig;
 use crate::config::protocol::Scope;
 use crate::model::{Action, Deed, Doing, Ending, Level, Reason, Stamp, Tier};
@@ -21,9 +21,6 @@ const LOOKS_NS: [(Level, u64); 3] = [
 /// At nuclear trees are ended first; what is not better after so long is restarted, in ns. (`strict`
 /// restarts at once.)
 const RESTART_AFTER_NS: u64 = 10_000_000_000;
-
-/// What explodes again so soon after a restart was not helped by it, in ns.
-const AGAIN_NS: u64 = 1_800_000_000_000;
 
 /// What did not succeed, or may not be, is not tried again for so long, in ns.
 const RETRY_NS: u64 = 60_000_000_000;
@@ -221,7 +218,7 @@ fn next(state: &TargetState, config: &TargetConfig, at_ns: u64) -> Option<(Reaso
     let stop_s = config.restart.stop_timeout.as_secs();
     let lately = deeds
         .last_restart_ns()
-        .is_some_and(|last| at_ns < last.saturating_add(AGAIN_NS));
+        .is_some_and(|last| at_ns < last.saturating_add(start::AGAIN_NS));
     match deeds.last_restart().filter(|_| lately) {
         None => Some((Reason::Nuclear, Deed::Restart { stop_s })),
         Some(Deed::Restart { .. }) => Some((Reason::Again, Deed::Recreate { stop_s })),

@@ -1,5 +1,7 @@
 //! Facts as log events. Names of events and fields are a contract: dashboards read them.
 
+mod story;
+
 use super::json::FlatJson;
 use crate::model::input::{BreachVerdict, Limit, SpawnErrno};
 use crate::model::{Fact, FactKind, Level};
@@ -170,6 +172,13 @@ pub fn publish(fact: &Fact, target: &str) {
             total,
             "{total} events of {target} were lost in all (at: {source}); totals stay exact"
         ),
+        FactKind::AutoCap { .. }
+        | FactKind::CapTooSmall { .. }
+        | FactKind::Trend { .. }
+        | FactKind::Leak { .. }
+        | FactKind::IncidentOpened { .. }
+        | FactKind::Escalation { .. }
+        | FactKind::IncidentClosed { .. } => story::publish(event, target, &fact.kind),
         FactKind::GatewaysFull { most, program } => warn!(
             event,
             target,

@@ -5,12 +5,15 @@ pub mod attempt;
 pub mod counts;
 pub mod deeds;
 pub mod ends;
+pub mod good;
 pub mod kin;
+pub mod leaks;
 pub mod rate;
 pub mod sizes;
 pub mod storm;
 pub mod target;
 pub mod trees;
+pub mod trend;
 mod view;
 pub mod watched;
 

@@ -4,16 +4,20 @@ use super::attempt::Attempt;
 use super::counts::{Counts, Stretch};
 use super::deeds::Deeds;
 use super::ends::Ends;
+use super::good;
 use super::kin::Kin;
+use super::leaks::Leaks;
 use super::rate::Rate;
 use super::storm::Storm;
-use super::trees::Trees;
+use super::trees::{Holding, Trees};
+use super::trend::Trend;
 use super::watched::Watched;
 use crate::config::TargetConfig;
 use crate::model::input::{Inherited, Limit, SpawnErrno};
 use crate::model::kin::Survey;
 use crate::model::{
-    Action, CgroupId, Decision, Health, Input, InputKind, Level, OutcomeKind, Stamp, Verdict,
+    Action, CgroupId, Decision, FactKind, Health, Input, InputKind, Level, OutcomeKind, Stamp,
+    Verdict,
 };
 use guard_common::{GateLimits, GateMode};
 use std::collections::BTreeMap;
@@ -58,6 +62,13 @@ pub struct TargetState {
     /// By level: since when the figures have asked for it or worse without a break.
     pub(super) measured_ns: [Option<u64>; Level::ALL.len()],
     pub(super) tight: Option<u64>,
+    pub(super) trend: Trend,
+    pub(super) leaks: Leaks,
+    /// When it was said that the cap is too small, ns of CLOCK_BOOTTIME.
+    pub(super) cap_told_ns: Option<u64>,
+    /// What this start came to was looked at.
+    pub(super) start_judged: bool,
+    pub(super) good_start: Option<good::Start>,
 }
 
 /// A container's start.
@@ -195,6 +206,7 @@ impl TargetState {
                 started_ns,
             } => {
                 self.auto_cap = None;
+                self.start_judged = false;
                 self.start = (*started_ns != 0).then_some(Start {
                     since_ns: *started_ns,
                     family_ns: *started_ns,
@@ -232,6 +244,7 @@ impl TargetState {
             InputKind::Tick => {
                 if self.cgroup.is_some() {
                     applied.stretch = self.counts.idle(at.second());
+                    self.leaks.see(at.second(), &self.trees, &self.kin);
                 }
             }
             InputKind::Spawned {
@@ -282,6 +295,7 @@ impl TargetState {
             *since = holds.then(|| since.unwrap_or(verdict.at.boot_ns));
         }
         self.level = verdict.level;
+        self.said(verdict);
         self.tight = verdict.tight;
         if let Some(why) = &verdict.why {
             self.level_why.clone_from(why);
@@ -311,6 +325,34 @@ impl TargetState {
                 start.family_ns = verdict.at.boot_ns;
             }
             self.kin.judged(*pid, family);
+        }
+    }
+
+    /// What was said is not said again.
+    fn said(&mut self, verdict: &Verdict) {
+        if self.cgroup.is_some() {
+            self.trend.see(verdict.at.second(), verdict.count);
+        }
+        let leaks = verdict.said.iter().filter_map(|fact| match fact {
+            FactKind::Leak { family, .. } => Some(family.as_str()),
+            _ => None,
+        });
+        self.leaks.told(leaks);
+        self.trend.grows(verdict.grows);
+        let is_told = |fact: &FactKind| matches!(fact, FactKind::CapTooSmall { .. });
+        if verdict.said.iter().any(is_told) {
+            self.cap_told_ns = Some(verdict.at.boot_ns);
+        }
+        self.start_judged |= verdict.started;
+        if verdict.started && verdict.level == Level::Normal {
+            let holdings = self.trees.holdings(&self.kin).into_iter();
+            let count = |holding: &Holding| u64::try_from(holding.roots.len()).unwrap_or(u64::MAX);
+            self.good_start = Some(good::Start {
+                live: self.counts.seen().live,
+                families: holdings
+                    .map(|(family, holding)| (family.to_owned(), count(&holding)))
+                    .collect(),
+            });
         }
     }
 
@@ -344,6 +386,8 @@ impl TargetState {
         self.deeds.clear();
         self.storm = Storm::default();
         self.tight = None;
+        self.trend.clear();
+        self.leaks.clear();
         self.health = Health::Unknown;
         self.pressed_ns = None;
         self.counts.clear_gauges();

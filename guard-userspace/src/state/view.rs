@@ -3,9 +3,12 @@
 use super::attempt::Attempt;
 use super::deeds::Deeds;
 use super::ends::Ends;
+use super::good;
 use super::kin::Kin;
+use super::leaks::Leaks;
 use super::target::{Cgroup, Memory, Proof, Start, TargetState};
 use super::trees::{Trees, UNKNOWN};
+use super::trend::Trend;
 use super::watched::Watched;
 use crate::model::kin::Survey;
 use crate::model::{Health, Level, Stamp};
@@ -77,6 +80,36 @@ impl TargetState {
     #[must_use]
     pub const fn pressed_ns(&self) -> Option<u64> {
         self.pressed_ns
+    }
+
+    /// How the count that levels go by has moved of late.
+    #[must_use]
+    pub const fn trend(&self) -> &Trend {
+        &self.trend
+    }
+
+    /// How many trees of each family there were.
+    #[must_use]
+    pub const fn leaks(&self) -> &Leaks {
+        &self.leaks
+    }
+
+    /// When it was said last that the cap is too small, ns of CLOCK_BOOTTIME.
+    #[must_use]
+    pub const fn cap_told_ns(&self) -> Option<u64> {
+        self.cap_told_ns
+    }
+
+    /// Whether it was looked at what this start came to.
+    #[must_use]
+    pub const fn is_start_judged(&self) -> bool {
+        self.start_judged
+    }
+
+    /// The last start that went well.
+    #[must_use]
+    pub const fn good_start(&self) -> Option<&good::Start> {
+        self.good_start.as_ref()
     }
 
     /// The family that holds most slots, in words: `32 slots are held by 8 trees of npx x`. Empty

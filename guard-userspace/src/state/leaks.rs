@@ -1,0 +1,174 @@
+//! How many trees of each family there were: what each ten minutes came down to, over half a day.
+//! Bounded: 62 numbers of each family, and as many families as are told apart.
+
+use super::kin::Kin;
+use super::trees::Trees;
+use std::collections::{BTreeMap, VecDeque};
+
+/// Minutes of one stretch.
+pub const STRETCH_MIN: u64 = 10;
+
+/// Stretches that are remembered.
+pub const REMEMBERED: usize = 62;
+
+/// Stretches of two hours.
+pub const TWO_HOURS: usize = 12;
+
+/// Stretches after which a leak that did not go on is over: six hours.
+const OVER: usize = 36;
+
+/// Families that are followed; no more are told apart.
+const MOST_FAMILIES: usize = 80;
+
+/// Of one target.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Leaks {
+    minute: u64,
+    families: BTreeMap<String, Series>,
+    fresh: bool,
+}
+
+/// Of one family.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Series {
+    /// Trees when it was looked last.
+    count: u64,
+    running: Stretch,
+    stretches: VecDeque<Stretch>,
+    /// The two hours' low when it was called a leak.
+    told: Option<u64>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Stretch {
+    low: u64,
+    /// By how much the count fell, all falls together.
+    fell: u64,
+}
+
+impl Series {
+    /// Trees when it was looked last.
+    #[must_use]
+    pub const fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// Whether all of the time is known.
+    #[must_use]
+    pub fn is_known(&self) -> bool {
+        self.stretches.len() == REMEMBERED
+    }
+
+    /// By how much the count fell, all falls of the time together.
+    #[must_use]
+    pub fn fell(&self) -> u64 {
+        self.stretches.iter().map(|one| one.fell).sum()
+    }
+
+    /// The low of two hours that began `from` stretches after all that is known.
+    #[must_use]
+    pub fn two_hours(&self, from: usize) -> Option<u64> {
+        let all = self.stretches.iter().skip(from).take(TWO_HOURS);
+        all.map(|one| one.low).min()
+    }
+
+    /// Whether it was called a leak, and is not over.
+    #[must_use]
+    pub const fn is_told(&self) -> bool {
+        self.told.is_some()
+    }
+
+    /// Takes the count of a minute.
+    pub fn see(&mut self, count: u64) {
+        self.running.low = self.running.low.min(count);
+        self.running.fell += self.count.saturating_sub(count);
+        self.count = count;
+    }
+
+    /// A stretch is over.
+    pub fn turn(&mut self) {
+        if self.stretches.len() == REMEMBERED {
+            self.stretches.pop_front();
+        }
+        self.stretches.push_back(self.running);
+        self.running = Stretch {
+            low: self.count,
+            fell: 0,
+        };
+        let last = self
+            .two_hours(self.stretches.len().saturating_sub(TWO_HOURS))
+            .unwrap_or(0);
+        let before = self.stretches.len().checked_sub(OVER + TWO_HOURS);
+        let before = before.and_then(|from| self.two_hours(from));
+        if self.told.is_some_and(|told| last < told) || before == Some(last) {
+            self.told = None;
+        }
+    }
+
+    /// It was called a leak.
+    pub fn tell(&mut self) {
+        let from = self.stretches.len().saturating_sub(TWO_HOURS);
+        self.told = self.two_hours(from);
+    }
+
+    fn is_nothing(&self) -> bool {
+        self.count == 0 && self.stretches.iter().all(|one| one.low == 0)
+    }
+}
+
+impl Leaks {
+    /// The families, each with what is known of it.
+    pub fn families(&self) -> impl Iterator<Item = (&str, &Series)> {
+        self.families
+            .iter()
+            .map(|(family, series)| (family.as_str(), series))
+    }
+
+    /// Whether a stretch was over since the policy looked at them last.
+    #[must_use]
+    pub const fn is_fresh(&self) -> bool {
+        self.fresh
+    }
+
+    /// The policy has looked at them, and says so of these.
+    pub fn told<'a>(&mut self, families: impl Iterator<Item = &'a str>) {
+        self.fresh = false;
+        for family in families {
+            if let Some(series) = self.families.get_mut(family) {
+                series.tell();
+            }
+        }
+    }
+
+    /// Takes what is there at `second` of CLOCK_BOOTTIME, once a minute.
+    pub fn see(&mut self, second: u64, trees: &Trees, kin: &Kin) {
+        let minute = second / 60;
+        if minute == self.minute {
+            return;
+        }
+        let before = core::mem::replace(&mut self.minute, minute);
+        let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
+        for (_, family) in trees.with_families(kin) {
+            *counts.entry(family).or_default() += 1;
+        }
+        for family in counts.keys() {
+            if self.families.len() < MOST_FAMILIES && !self.families.contains_key(*family) {
+                self.families
+                    .insert((*family).to_owned(), Series::default());
+            }
+        }
+        for (family, series) in &mut self.families {
+            series.see(counts.get(family.as_str()).copied().unwrap_or(0));
+        }
+        if before != 0 && minute / STRETCH_MIN != before / STRETCH_MIN {
+            self.families.values_mut().for_each(Series::turn);
+            self.families.retain(|_, series| !series.is_nothing());
+            self.fresh = true;
+        }
+    }
+
+    /// Nothing is there any more.
+    pub fn clear(&mut self) {
+        self.families.clear();
+    }
+}
