@@ -20,7 +20,8 @@ use guard_common::tree::Role;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// So long after its last fork or exec a tree may still be starting, in ns: npx servers boot within
-/// it, and MetaMCP would count what ends earlier as a crash (workload.md).
+/// it, and MetaMCP would count what ends earlier as a crash (workload.md). Where `tree.settle` is
+/// shorter, that is what a start takes.
 const BOOTS_NS: u64 = 20_000_000_000;
 
 /// So long after its last fork or exec a tree whose client is gone may be on its way out by itself, in
@@ -152,7 +153,9 @@ impl<'a> Judge<'a> {
 
     fn boots(&self, tree: &TreeSeen) -> bool {
         let last = tree.active_ns.max(tree.born_ns);
-        self.now_ns < last.saturating_add(BOOTS_NS)
+        let settle = self.config.gate.tree.settle.as_nanos();
+        let settle = u64::try_from(settle).unwrap_or(u64::MAX);
+        self.now_ns < last.saturating_add(BOOTS_NS.min(settle))
     }
 
     fn is_expendable(&self, tree: &TreeSeen) -> bool {

@@ -111,7 +111,7 @@ fn ends(state: &TargetState, config: &TargetConfig, now: &Now) -> Vec<(Tier, Rea
             Want::ALL
         } else {
             Want {
-                processes: too_many(state, config, acted, now.excess),
+                processes: too_many(state, config, urgency(acted), now.excess),
                 slots: room(state, config, now.at),
                 trees: 0,
             }
@@ -143,16 +143,17 @@ fn said(tier: Tier, reason: Reason, chosen: Vec<Ending>) -> Vec<(Tier, Reason, A
     actions.map(|action| (tier, reason, action)).collect()
 }
 
-/// Processes that are to go: at critical down to below warning, from emergency on to below critical.
-fn too_many(state: &TargetState, config: &TargetConfig, level: Level, excess: u64) -> u64 {
+/// Processes that are to go: by evidence down to below warning, so that the target is well again; what
+/// ends without evidence, in an emergency, only down to below critical.
+fn too_many(state: &TargetState, config: &TargetConfig, urgency: Urgency, excess: u64) -> u64 {
     let Some(levels) = &config.processes else {
         return 0;
     };
     let count = level::count(state, excess, levels.count);
-    let goal = match level {
+    let goal = match urgency.level {
         Level::Normal | Level::Warning => return 0,
-        Level::Critical => levels.warning,
-        Level::Emergency | Level::Nuclear => levels.critical,
+        Level::Emergency | Level::Nuclear if urgency.is_dire() || urgency.strict => levels.critical,
+        Level::Critical | Level::Emergency | Level::Nuclear => levels.warning,
     };
     count.saturating_add(1).saturating_sub(goal)
 }

@@ -7,7 +7,7 @@ use guard_tests::check::{eventually, same};
 
 use super::{Neighbour, Rules, at_level, booted, decided, servers, serves};
 use crate::metamcp::{BOOT, PATIENCE};
-use crate::profile::{RESERVE, SLOTS};
+use crate::profile::RESERVE;
 use crate::scene::{OnStage, SOON};
 use crate::table;
 
@@ -81,9 +81,11 @@ pub fn at_the_cap() -> Result<()> {
     let mut stage = OnStage::enter()?;
     let stage = stage.get()?;
     let setup = servers(SERVERS);
-    let cap = RESERVE + setup.layout.processes() + TREES * SLOTS;
+    // Nothing is reserved beyond a tree's one process, so that room comes by trees that end alone.
+    let cap = RESERVE + setup.layout.processes() + TREES;
     let rules = Rules {
         cap,
+        slots: 1,
         allowed: 1,
         idle: "calm = \"1h\", pressure = \"4s\", lasting = \"2s\"",
         ..Rules::default()

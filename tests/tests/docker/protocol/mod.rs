@@ -14,6 +14,7 @@ use guard_tests::docker::{Container, Parent};
 use serde_json::Value;
 
 use crate::metamcp::{BOOT, PATIENCE, Stand};
+use crate::profile::SLOTS;
 use crate::scene::{Guard, SOON, Seen, Stage};
 
 /// The levels of these tests, by excess.
@@ -25,6 +26,8 @@ pub const NUCLEAR: u64 = 32;
 /// How the container `metamcp` is guarded.
 pub struct Rules {
     pub cap: u64,
+    /// Slots of a tree.
+    pub slots: u64,
     /// Trees of a family that are healthy.
     pub allowed: u64,
     /// How long a tree must do nothing: in calm, under pressure and under lasting pressure.
@@ -39,6 +42,7 @@ impl Default for Rules {
     fn default() -> Self {
         Self {
             cap: 400,
+            slots: SLOTS,
             allowed: 2,
             idle: "calm = \"4s\", pressure = \"3s\", lasting = \"2s\"",
             processes: "",
@@ -52,6 +56,7 @@ impl Rules {
     pub fn guard(&self, stage: &Stage) -> Result<Guard> {
         let Self {
             cap,
+            slots,
             allowed,
             idle,
             processes,
@@ -61,7 +66,7 @@ impl Rules {
             "name = \"metamcp\"\ncontainer = \"metamcp\"\nprofile = \"metamcp\"\n\
              allowed_instances = {allowed}\nidle_after = {{ {idle} }}\n\
              [target.gate]\nmax_processes = {cap}\n\
-             tree = {{ processes = 4, spawns = 8, settle = \"2s\" }}\n\
+             tree = {{ processes = {slots}, spawns = 8, settle = \"2s\" }}\n\
              [target.processes]\nwarning = {WARNING}\ncritical = {CRITICAL}\nemergency = {EMERGENCY}\n\
              nuclear = {NUCLEAR}\nclear_after = \"3s\"\nheld_for = \"5s\"\n{processes}\n\
              [target.end]\ngrace = \"2s\"\n{more}"
