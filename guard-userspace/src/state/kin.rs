@@ -32,6 +32,10 @@ pub struct Relative {
 pub struct Kin {
     all: BTreeMap<u32, Relative>,
     news: BTreeSet<u32>,
+    /// Each with its parent before it: a target of 65,536 processes is not gone through for each of them.
+    children: BTreeSet<(u32, u32)>,
+    /// How many there are of each family.
+    families: BTreeMap<String, usize>,
 }
 
 impl Kin {
@@ -75,8 +79,39 @@ impl Kin {
 
     fn put(&mut self, relative: Relative) {
         let pid = relative.key.pid;
+        self.take(pid);
+        self.children.insert((relative.parent, pid));
+        if let Some(family) = &relative.family {
+            *self.families.entry(family.clone()).or_default() += 1;
+        }
         self.all.insert(pid, relative);
         self.news.insert(pid);
+    }
+
+    fn take(&mut self, pid: u32) {
+        let Some(relative) = self.all.remove(&pid) else {
+            return;
+        };
+        self.news.remove(&pid);
+        self.children.remove(&(relative.parent, pid));
+        if let Some(family) = &relative.family {
+            self.leaves(family);
+        }
+    }
+
+    fn leaves(&mut self, family: &str) {
+        if let Some(number) = self.families.get_mut(family) {
+            *number -= 1;
+            if *number == 0 {
+                self.families.remove(family);
+            }
+        }
+    }
+
+    /// Whether any of them is of that family.
+    #[must_use]
+    pub fn has_family(&self, family: &str) -> bool {
+        self.families.contains_key(family)
     }
 
     /// One of them executed a program.
@@ -91,8 +126,7 @@ impl Kin {
     /// A process ended.
     pub fn ended(&mut self, key: ProcessKey) {
         if self.named(key).is_some() {
-            self.all.remove(&key.pid);
-            self.news.remove(&key.pid);
+            self.take(key.pid);
         }
     }
 
@@ -105,22 +139,19 @@ impl Kin {
                 relative.birth = Birth::Root;
                 self.news.insert(key.pid);
             }
-            let children = self.all.values().filter(|one| one.parent == key.pid);
-            self.news.extend(children.map(|one| one.key.pid));
+            let children = self.children.range((key.pid, 0)..=(key.pid, u32::MAX));
+            self.news.extend(children.map(|(_, child)| *child));
         }
     }
 
     /// All that is there: what is not among it is gone.
     pub fn surveyed(&mut self, survey: &Survey, at_ns: u64) {
-        let mut before = std::mem::take(&mut self.all);
-        self.news.clear();
+        let mut before = std::mem::take(self).all;
+        let roots: BTreeSet<(u64, u32)> = survey.trees.iter().map(|it| (it.id, it.root)).collect();
         for found in &survey.processes {
             let known = before.remove(&found.process.pid);
             let known = known.filter(|known| known.key == found.process);
-            let is_root = survey
-                .trees
-                .iter()
-                .any(|tree| tree.id == found.place.tree() && tree.root == found.process.pid);
+            let is_root = roots.contains(&(found.place.tree(), found.process.pid));
             let birth = if is_root { Birth::Root } else { Birth::Forked };
             self.put(Relative {
                 key: found.process,
@@ -138,8 +169,13 @@ impl Kin {
     /// The policy has judged one of them, and found its family.
     pub fn judged(&mut self, pid: u32, family: Option<&str>) {
         self.news.remove(&pid);
-        if let (Some(relative), Some(family)) = (self.all.get_mut(&pid), family) {
-            relative.family = Some(family.to_owned());
+        let (Some(relative), Some(family)) = (self.all.get_mut(&pid), family) else {
+            return;
+        };
+        let before = relative.family.replace(family.to_owned());
+        *self.families.entry(family.to_owned()).or_default() += 1;
+        if let Some(before) = before {
+            self.leaves(&before);
         }
     }
 
@@ -152,5 +188,80 @@ impl Kin {
         self.all
             .get_mut(&key.pid)
             .filter(|relative| relative.key == key)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::kin::Found;
+
+    const MOST: u32 = 65_536;
+
+    fn key(pid: u32) -> ProcessKey {
+        ProcessKey {
+            pid,
+            start_ticks: 1,
+        }
+    }
+
+    fn place(tree: u32) -> Place {
+        Place::new(Role::Member, u64::from(tree))
+    }
+
+    /// As many as can be watched enter, are judged, moved and surveyed: were all of them gone through for
+    /// each, this test would take minutes.
+    #[test]
+    fn as_many_as_can_be_watched_may_enter() {
+        let mut kin = Kin::default();
+        for pid in 1..=MOST {
+            kin.born(key(pid), pid / 2, place(pid), Birth::Entered, 5);
+            assert!(!kin.has_family("shell") || pid > 1);
+            kin.judged(pid, Some("shell"));
+        }
+        assert_eq!((kin.all().count(), kin.news().count()), (MOST as usize, 0));
+        for pid in 1..=MOST {
+            let process = key(pid);
+            let (place, is_root) = (place(pid), false);
+            kin.moved(Placed {
+                process,
+                place,
+                is_root,
+            });
+        }
+        // All but the first have a parent among them.
+        assert_eq!(kin.news().count(), MOST as usize - 1);
+        let found = |pid| Found {
+            process: key(pid),
+            parent: 0,
+            session: 0,
+            argv: Vec::new(),
+            place: place(pid),
+        };
+        let survey = Survey {
+            processes: (1..=MOST).map(found).collect(),
+            trees: Vec::new(),
+            init: None,
+        };
+        kin.surveyed(&survey, 6);
+        assert_eq!(kin.news().count(), MOST as usize);
+        assert!(kin.has_family("shell"));
+        for pid in 1..=MOST {
+            kin.ended(key(pid));
+        }
+        assert_eq!(kin, Kin::default());
+    }
+
+    #[test]
+    fn a_family_is_known_while_one_of_it_lives() {
+        let mut kin = Kin::default();
+        for pid in [1, 2] {
+            kin.born(key(pid), 0, place(pid), Birth::Entered, 5);
+            kin.judged(pid, Some("npx x"));
+        }
+        kin.judged(1, Some("uvx y"));
+        assert!(kin.has_family("npx x") && kin.has_family("uvx y"));
+        kin.ended(key(2));
+        assert!(!kin.has_family("npx x") && kin.has_family("uvx y"));
     }
 }

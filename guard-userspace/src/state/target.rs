@@ -314,11 +314,7 @@ impl TargetState {
         self.gateways_full |= verdict.beyond_gateways.is_some();
         for (pid, family) in &verdict.judged {
             let family = family.as_deref();
-            let is_new = |family: &str| {
-                self.kin
-                    .all()
-                    .all(|one| one.family.as_deref() != Some(family))
-            };
+            let is_new = |family: &str| !self.kin.has_family(family);
             if family.is_some_and(is_new)
                 && let Some(start) = &mut self.start
             {
