@@ -10,6 +10,7 @@ pub mod doctor;
 pub mod engine;
 pub mod evidence;
 pub mod guardian;
+pub mod journal;
 pub mod kernel;
 pub mod mask;
 pub mod model;

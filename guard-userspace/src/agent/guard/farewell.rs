@@ -41,5 +41,6 @@ impl Guard {
             }
         }
         self.leave(stays);
+        self.diary.close();
     }
 }
