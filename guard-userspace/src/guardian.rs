@@ -9,6 +9,8 @@
 //! heart as its standard input, the agent's pidfd as its standard output. A pid could be someone
 //! else's by the time it is signalled.
 
+pub mod thawer;
+
 use std::ffi::OsString;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};

@@ -11,6 +11,7 @@ pub mod engine;
 pub mod evidence;
 pub mod guardian;
 pub mod incident;
+pub mod journal;
 pub mod kernel;
 pub mod mask;
 pub mod model;

@@ -17,6 +17,9 @@ fn main() -> ExitCode {
     if guardian::is_meant(std::env::args_os()) {
         return guardian::run();
     }
+    if guardian::thawer::is_meant(std::env::args_os()) {
+        return guardian::thawer::run();
+    }
     match cli::dispatch(&Cli::parse()) {
         Ok(()) => Code::Good.into(),
         Err(failure) => {

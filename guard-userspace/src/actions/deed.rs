@@ -5,21 +5,32 @@
 //! A deed is about the one container (by its id) or the one cgroup that the target was when it was
 //! permitted, and names no other. Docker may go away in the middle of each: then what is left is said.
 
+mod compose;
 mod daemon;
+mod freeze;
+mod isolate;
 mod limit;
 mod nofile;
+mod recreate;
 mod restart;
+mod settings;
 mod steps;
+mod ties;
 
 use super::end::Hurry;
 use crate::model::{Action, Deed, Doing, Outcome};
 use crate::rails::Permit;
 use crate::targets::Endpoint;
 use daemon::Daemon;
+use std::fs::File;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
 use steps::Steps;
+
+pub use isolate::Tie;
+pub use ties::Ties;
 
 /// Whom it is done to, and with what.
 #[derive(Clone, Debug)]
@@ -32,11 +43,20 @@ pub struct Scene {
     pub v2_mount: PathBuf,
     /// Where Docker is.
     pub endpoint: Endpoint,
+    /// Where its compose file is, where the configuration says so.
+    pub compose_dir: Option<PathBuf>,
+    /// Who thaws what is frozen when the agent is gone; `None`: nobody, so nothing is frozen.
+    pub thawer: Option<Arc<File>>,
+    /// This agent froze it.
+    pub is_frozen: bool,
+    /// What it was taken from.
+    pub ties: Ties,
     /// The agent ends: nobody is waited for any more than must be.
     pub hurry: Hurry,
 }
 
-/// Carries out a permit for a deed, on a thread of its own; `tell` hears how it ended. A permit for
+/// Carries out a permit for a deed, on a thread of its own, when `ready` has returned; `tell` hears
+/// how it ended. A permit for
 /// anything else does nothing.
 ///
 /// # Errors
@@ -44,9 +64,11 @@ pub struct Scene {
 pub fn begin(
     permit: Permit,
     scene: Scene,
+    ready: impl FnOnce() + Send + 'static,
     tell: impl FnOnce(Outcome) + Send + 'static,
 ) -> io::Result<JoinHandle<()>> {
     let run = move || {
+        ready();
         if let Action::Do(doing) = permit.action() {
             tell(carry_out(doing.clone(), &scene));
         }
@@ -64,17 +86,32 @@ pub fn failed(doing: Doing, why: &str) -> Outcome {
 
 fn carry_out(doing: Doing, scene: &Scene) -> Outcome {
     let mut steps = Steps::default();
-    let daemon = Daemon::at(&scene.endpoint);
-    match (&doing.deed, daemon, scene.container.as_deref()) {
-        (_, Err(trouble), _) => steps.failed(doing.deed.name(), "", trouble.to_string()),
-        (_, _, None) => steps.failed(doing.deed.name(), "", "its container is not known"),
-        (Deed::Limit(limits), Ok(daemon), Some(container)) => {
-            limit::all(&daemon, container, limits, scene, &mut steps);
-        }
-        (Deed::Restart { stop_s }, Ok(daemon), Some(container)) => {
-            restart::restart(&daemon, container, *stop_s, scene, &mut steps);
-        }
-        (deed, Ok(_), Some(_)) => steps.failed(deed.name(), "", "not built yet"),
+    match (&doing.deed, scene.dir.as_deref()) {
+        (Deed::Freeze, Some(dir)) => freeze::freeze(dir, scene, &mut steps),
+        (Deed::Thaw, Some(dir)) => freeze::thaw(dir, scene, &mut steps),
+        (Deed::Freeze | Deed::Thaw, None) => steps.failed("cgroup.freeze", "", "it does not run"),
+        (deed, dir) => by_docker(deed, dir, scene, &mut steps),
     }
     steps.outcome(doing)
+}
+
+fn by_docker(deed: &Deed, dir: Option<&Path>, scene: &Scene, steps: &mut Steps) {
+    let Some(container) = scene.container.as_deref() else {
+        return steps.failed(deed.name(), "", "its container is not known");
+    };
+    let daemon = match Daemon::at(&scene.endpoint) {
+        Ok(daemon) => daemon,
+        Err(trouble) => return steps.failed(deed.name(), "", trouble.to_string()),
+    };
+    if let Some(dir) = dir.filter(|_| deed.restarts()) {
+        freeze::let_go(dir, scene);
+    }
+    match deed {
+        Deed::Isolate => isolate::isolate(&daemon, container, scene, steps),
+        Deed::Rejoin => isolate::rejoin(&daemon, container, scene, steps),
+        Deed::Limit(limits) => limit::all(&daemon, container, limits, scene, steps),
+        Deed::Restart { stop_s } => restart::restart(&daemon, container, *stop_s, scene, steps),
+        Deed::Recreate { stop_s } => recreate::recreate(&daemon, container, *stop_s, scene, steps),
+        Deed::Freeze | Deed::Thaw => {}
+    }
 }

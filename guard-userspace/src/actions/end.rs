@@ -66,17 +66,19 @@ struct End {
 /// By a tree's id.
 type Ends = BTreeMap<u64, End>;
 
-/// Ends the trees of `permits`, which are all of the scene's target, on a thread of its own; `tell`
-/// hears how each ended. Permits for anything else do nothing.
+/// Ends the trees of `permits`, which are all of the scene's target, on a thread of its own, when
+/// `ready` has returned; `tell` hears how each ended. Permits for anything else do nothing.
 ///
 /// # Errors
 /// No thread.
 pub fn begin(
     permits: Vec<Permit>,
     scene: Scene,
+    ready: impl FnOnce() + Send + 'static,
     tell: impl FnOnce(Vec<Outcome>) + Send + 'static,
 ) -> io::Result<JoinHandle<()>> {
     let run = move || {
+        ready();
         let endings = permits
             .into_iter()
             .filter_map(|permit| match permit.action() {

@@ -6,6 +6,7 @@ mod canary;
 mod contents;
 mod deeds;
 mod deny;
+mod diary;
 mod disarm;
 mod farewell;
 mod heritage;
@@ -29,6 +30,7 @@ use crate::model::{Action, CgroupId, Fact, FactKind, Input, InputKind, Stamp, Ta
 use crate::policy;
 use crate::sinks::log;
 use deeds::{Hands, News};
+use diary::Diary;
 use guard_common::GateMode;
 use guard_common::abi::Control;
 use operator::{Desk, Ended};
@@ -65,6 +67,8 @@ pub struct Guard {
     pub news: UnboundedReceiver<News>,
     /// Who looks and acts.
     pub hands: Hands,
+    /// What is done, and why.
+    pub diary: Diary,
     desk: Desk,
     ladder: Ladder,
     rounds: Rounds,
@@ -137,6 +141,7 @@ impl Guard {
         let accounts = Accounts::find(&v2_mount);
         let (desk, ends) = Desk::open();
         let (hands, news) = Hands::open();
+        let diary = Diary::open(&config.state_dir, config.mode);
         let mut guard = Self {
             config,
             engine,
@@ -151,6 +156,7 @@ impl Guard {
             ends,
             news,
             hands,
+            diary,
             desk,
             ladder,
             rounds,
@@ -183,17 +189,22 @@ impl Guard {
     pub fn step(&mut self, at: Stamp, target: TargetId, kind: InputKind) {
         let mut open = VecDeque::from([Input { at, target, kind }]);
         while let Some(input) = open.pop_front() {
+            if let InputKind::Outcome(outcome) = &input.kind {
+                self.journal_outcome(input.at, target, outcome);
+            }
             let (permits, facts) = self.engine.step(&input);
             self.publish(&facts);
             let (ends, permits): (Vec<_>, Vec<_>) = permits
                 .into_iter()
                 .partition(|permit| matches!(permit.action(), Action::End(_)));
             if !ends.is_empty() {
-                self.end_trees(target, ends);
+                let written = self.journal_intents(target, &ends);
+                self.end_trees(target, ends, written);
             }
             for permit in permits {
                 // What takes long is done on threads of its own, and says how it ended as trees do.
-                let Some(permit) = self.elsewhere(target, permit) else {
+                let written = self.journal_intents(target, core::slice::from_ref(&permit));
+                let Some(permit) = self.elsewhere(target, permit, written) else {
                     continue;
                 };
                 let target = permit.target();
@@ -319,6 +330,8 @@ impl Guard {
     pub fn tick(&mut self, undecoded: u64, log_dropped: u64) {
         let now = clock::now();
         self.beat();
+        self.diary.look();
+        self.hands.look();
         if self.patience > 0 {
             self.let_go_of_unwanted();
         }

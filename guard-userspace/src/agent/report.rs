@@ -70,6 +70,7 @@ impl Guard {
         if self.config.mode == Mode::Enforce && !self.gate.proved {
             problems.push(format!("the gate has not proved itself: {}", self.gate.why));
         }
+        problems.extend(self.diary.problem().map(str::to_owned));
         if let Some(why) = &covering.problem {
             problems.push(format!(
                 "execs over a limit are not denied now, and their processes die instead: {why}"

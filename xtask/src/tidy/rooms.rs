@@ -26,7 +26,9 @@ const ROOMS: [Room; 17] = [
     ("kernel", &["model", "config", "evidence", "mask"]),
     (
         "actions",
-        &["model", "config", "evidence", "rails", "kernel", "targets"],
+        &[
+            "model", "config", "evidence", "rails", "kernel", "targets", "guardian",
+        ],
     ),
     ("record", &["model", "config", "engine"]),
     ("guardian", &["model", "config", "kernel"]),

@@ -99,41 +99,66 @@ pub fn start(
     steps: &mut Steps,
 ) {
     let began = Instant::now();
+    match patiently(scene, || start_once(daemon, container)) {
+        Ok(state) if state.running == Some(true) && state.started_at.as_deref() != before => {
+            let pid = state.pid.unwrap_or(0);
+            steps.done("start", format!("runs {}, pid {pid}", took(began)));
+        }
+        Ok(state) if state.running == Some(true) => {
+            let words = "Docker was lost before it stopped anything: it runs as before";
+            steps.failed("start", "", words);
+        }
+        Ok(state) => steps.failed("start", "", ended(&state)),
+        Err(trouble @ Trouble::Lost(_)) => {
+            let words = format!(
+                "{trouble}; it may be stopped now: when Docker is back, start it by `docker start \
+                 {container}`"
+            );
+            steps.failed("start", "", words);
+        }
+        Err(trouble) => steps.failed("start", "", format!("{trouble}; it is stopped")),
+    }
+}
+
+/// Tries again while Docker cannot be asked, but not for ever.
+///
+/// # Errors
+/// The last one.
+pub fn patiently<T>(
+    scene: &Scene,
+    mut ask: impl FnMut() -> Result<T, Trouble>,
+) -> Result<T, Trouble> {
+    let began = Instant::now();
     loop {
-        match start_once(daemon, container) {
-            Ok(state) if state.running == Some(true) && state.started_at.as_deref() != before => {
-                let pid = state.pid.unwrap_or(0);
-                return steps.done("start", format!("runs {}, pid {pid}", took(began)));
-            }
-            Ok(state) if state.running == Some(true) => {
-                let words = "Docker was lost before it stopped anything: it runs as before";
-                return steps.failed("start", "", words);
-            }
-            Ok(state) => {
-                let code = state.exit_code.unwrap_or(-1);
-                let error = state.error.filter(|error| !error.is_empty());
-                let error = error.map_or_else(String::new, |error| format!(": {error}"));
-                let words = format!("it ended at once, exit code {code}{error}");
-                return steps.failed("start", "", words);
-            }
-            Err(Trouble::Lost(why)) => {
-                let patience = if scene.hurry.is_on() { HURRY } else { PATIENCE };
-                if began.elapsed() < patience {
-                    sleep(PAUSE);
-                    continue;
-                }
-                let words = format!(
-                    "{why}; it may be stopped now: when Docker is back, start it by `docker start \
-                     {container}`"
-                );
-                return steps.failed("start", "", words);
-            }
-            Err(trouble) => {
-                let words = format!("{trouble}; it is stopped");
-                return steps.failed("start", "", words);
-            }
+        let patience = if scene.hurry.is_on() { HURRY } else { PATIENCE };
+        match ask() {
+            Err(Trouble::Lost(_)) if began.elapsed() < patience => sleep(PAUSE),
+            other => return other,
         }
     }
+}
+
+/// Starts one; says that it runs, or why it does not.
+///
+/// # Errors
+/// Docker's.
+pub fn started(daemon: &Daemon, container: &str) -> Result<Result<String, String>, Trouble> {
+    let began = Instant::now();
+    let state = start_once(daemon, container)?;
+    Ok(if state.running == Some(true) {
+        let pid = state.pid.unwrap_or(0);
+        Ok(format!("runs {}, pid {pid}", took(began)))
+    } else {
+        Err(ended(&state))
+    })
+}
+
+/// How one that was started ended.
+fn ended(state: &ContainerState) -> String {
+    let code = state.exit_code.unwrap_or(-1);
+    let error = state.error.as_deref().filter(|error| !error.is_empty());
+    let error = error.map_or_else(String::new, |error| format!(": {error}"));
+    format!("it ended at once, exit code {code}{error}")
 }
 
 /// Starts it (one that runs is left as it is) and says how it is a moment later.

@@ -42,6 +42,12 @@ impl Steps {
         });
     }
 
+    /// Whether any has failed.
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        !self.failures.is_empty()
+    }
+
     /// What became of the deed.
     #[must_use]
     pub fn outcome(self, doing: Doing) -> Outcome {

@@ -2,22 +2,31 @@
 //! Each runs on a thread of its own, and how it ended comes back as an input like any other.
 
 use super::Guard;
-use crate::actions::deed::{self, Scene};
+use crate::actions::deed::{self, Scene, Tie, Ties};
 use crate::actions::end::Hurry;
 use crate::actions::look::{self, View};
 use crate::actions::nudge::nudge;
 use crate::agent::clock;
+use crate::guardian::thawer::{self, Thawer};
+use crate::journal::Written;
 use crate::model::{
-    Action, Doing, Evidence, InputKind, Outcome, OutcomeKind, ProcessKey, TargetId,
+    Action, Deed, Doing, Evidence, InputKind, Outcome, OutcomeKind, ProcessKey, TargetId,
 };
 use crate::rails::Permit;
 use crate::targets::Endpoint;
 use guard_common::tree::Role;
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 
 /// Most threads at once: one deed and one look for each of many targets.
 const MOST: usize = 64;
+
+/// What a container was taken from, as the journal calls it.
+const TIES: &str = "ties";
 
 /// What comes back from threads.
 #[derive(Debug)]
@@ -26,6 +35,8 @@ pub enum News {
     Seen(TargetId, Evidence),
     /// How something ended.
     Ended(TargetId, Outcome),
+    /// What a container is taken from, or that it has all of it again.
+    Tied(TargetId, Vec<Tie>),
 }
 
 /// Threads that are at work, and what they need.
@@ -35,6 +46,10 @@ pub struct Hands {
     threads: Vec<JoinHandle<()>>,
     hurry: Hurry,
     endpoint: Endpoint,
+    ties: BTreeMap<TargetId, Vec<Tie>>,
+    /// Cgroups that are frozen, or may be.
+    frozen: BTreeMap<TargetId, PathBuf>,
+    thawer: Option<Thawer>,
 }
 
 impl Hands {
@@ -47,6 +62,9 @@ impl Hands {
             threads: Vec::new(),
             hurry: Hurry::default(),
             endpoint: Endpoint::default(),
+            ties: BTreeMap::new(),
+            frozen: BTreeMap::new(),
+            thawer: None,
         };
         (hands, news)
     }
@@ -54,6 +72,46 @@ impl Hands {
     /// Docker is there.
     pub fn know(&mut self, endpoint: &Endpoint) {
         self.endpoint = endpoint.clone();
+    }
+
+    /// Who thaws what is frozen when the agent is gone: one that lives, told of all that is frozen.
+    fn thawer(&mut self) -> Option<Arc<File>> {
+        let lives = self.thawer.as_mut().is_some_and(Thawer::lives);
+        if !lives {
+            self.thawer = match Thawer::start(Path::new("/proc/self/exe")) {
+                Ok(thawer) => Some(thawer),
+                Err(error) => {
+                    tracing::error!(%error, "nothing can be frozen: nobody would thaw it");
+                    None
+                }
+            };
+            let pipe = self.thawer.as_ref()?.pipe()?;
+            for dir in self.frozen.values() {
+                let _ = thawer::tell(&pipe, true, dir);
+            }
+        }
+        self.thawer.as_ref()?.pipe()
+    }
+
+    /// What is frozen now.
+    fn heard(&mut self, target: TargetId, outcome: &Outcome) {
+        let deed = outcome.did.as_ref().map(|did| &did.doing.deed);
+        let done = outcome.kind == OutcomeKind::Done;
+        let runs = match deed {
+            Some(Deed::Freeze) => !done,
+            Some(deed) => done && (*deed == Deed::Thaw || deed.restarts()),
+            None => false,
+        };
+        if runs {
+            self.frozen.remove(&target);
+        }
+    }
+
+    /// Once a second: while something is frozen, somebody who thaws it must live.
+    pub fn look(&mut self) {
+        if !self.frozen.is_empty() {
+            drop(self.thawer());
+        }
     }
 
     fn are_full(&mut self) -> bool {
@@ -64,13 +122,18 @@ impl Hands {
 
 impl Guard {
     /// Begins what is done elsewhere; gives back what is done here.
-    pub(super) fn elsewhere(&mut self, target: TargetId, permit: Permit) -> Option<Permit> {
+    pub(super) fn elsewhere(
+        &mut self,
+        target: TargetId,
+        permit: Permit,
+        written: Written,
+    ) -> Option<Permit> {
         match permit.action() {
             Action::Look => self.look(target),
             Action::Nudge { parent, .. } => self.nudge(target, *parent),
             Action::Do(doing) => {
                 let doing = doing.clone();
-                self.begin_deed(target, permit, doing);
+                self.begin_deed(target, permit, doing, written);
             }
             _ => return Some(permit),
         }
@@ -120,31 +183,22 @@ impl Guard {
         self.tell_outcome(target, Outcome::of("nudge", kind));
     }
 
-    fn begin_deed(&mut self, target: TargetId, permit: Permit, doing: Doing) {
-        let Some(place) = self.places.get(target) else {
-            return self.tell_outcome(
-                target,
-                deed::failed(doing, "its target is not there any more"),
-            );
-        };
-        let scene = Scene {
-            container: place
-                .expected
-                .clone()
-                .filter(|_| place.config.source.is_container()),
-            dir: place.up.as_ref().map(|up| up.dir.clone()),
-            v2_mount: self.v2_mount.clone(),
-            endpoint: self.hands.endpoint.clone(),
-            hurry: self.hands.hurry.clone(),
+    fn begin_deed(&mut self, target: TargetId, permit: Permit, doing: Doing, written: Written) {
+        let Some(scene) = self.scene(target, &doing) else {
+            let why = "its target is not there any more";
+            return self.tell_outcome(target, deed::failed(doing, why));
         };
         if self.hands.are_full() {
             return self.tell_outcome(target, deed::failed(doing, "too much is under way"));
         }
         let tell = self.hands.tell.clone();
-        let begun = deed::begin(permit, scene, move |outcome| {
+        let tell = move |outcome| {
             let _ = tell.send(News::Ended(target, outcome));
-        });
-        match begun {
+        };
+        let ready = move || {
+            let _ = written.wait();
+        };
+        match deed::begin(permit, scene, ready, tell) {
             Ok(thread) => self.hands.threads.push(thread),
             Err(error) => {
                 let why = format!("no thread: {error}");
@@ -153,12 +207,68 @@ impl Guard {
         }
     }
 
+    fn scene(&mut self, target: TargetId, doing: &Doing) -> Option<Scene> {
+        let place = self.places.get(target)?;
+        let is_container = place.config.source.is_container();
+        let dir = place.up.as_ref().map(|up| up.dir.clone());
+        let was_frozen = self
+            .hands
+            .frozen
+            .get(&target)
+            .is_some_and(|was| Some(was) == dir.as_ref());
+        let is_about_freezing = was_frozen || matches!(doing.deed, Deed::Freeze | Deed::Thaw);
+        if let (Deed::Freeze, Some(dir)) = (&doing.deed, &dir) {
+            self.hands.frozen.insert(target, dir.clone());
+        }
+        Some(Scene {
+            container: place.expected.clone().filter(|_| is_container),
+            dir,
+            v2_mount: self.v2_mount.clone(),
+            endpoint: self.hands.endpoint.clone(),
+            compose_dir: place.config.restart.compose_dir.clone(),
+            is_frozen: was_frozen,
+            ties: self.ties(target, &place.config.name),
+            thawer: is_about_freezing.then(|| self.hands.thawer()).flatten(),
+            hurry: self.hands.hurry.clone(),
+        })
+    }
+
+    /// What a target was taken from: kept by the loop, and in the journal for a later agent.
+    fn ties(&self, target: TargetId, name: &str) -> Ties {
+        let known = self.hands.ties.get(&target).cloned();
+        let (journal, tell) = (self.diary.journal(), self.hands.tell.clone());
+        let (reader, keeper) = (journal.clone(), name.to_owned());
+        let name = name.to_owned();
+        Ties::by(
+            move |ties: &[Tie]| {
+                let _ = tell.send(News::Tied(target, ties.to_vec()));
+                let value = serde_json::to_value(ties).unwrap_or_default();
+                if let Some(journal) = &journal {
+                    journal.note(TIES, clock::now(), &keeper, value).wait();
+                }
+            },
+            move || {
+                let noted = || {
+                    let noted = reader.as_ref()?.last_note(TIES, &name)?;
+                    serde_json::from_value(noted).ok()
+                };
+                known.clone().or_else(noted)
+            },
+        )
+    }
+
     /// Takes what comes back from threads.
     pub fn hear(&mut self, news: News) {
         let now = clock::now();
         match news {
             News::Seen(target, seen) => self.step(now, target, InputKind::Evidence(seen)),
-            News::Ended(target, outcome) => self.step(now, target, InputKind::Outcome(outcome)),
+            News::Ended(target, outcome) => {
+                self.hands.heard(target, &outcome);
+                self.step(now, target, InputKind::Outcome(outcome));
+            }
+            News::Tied(target, ties) => {
+                self.hands.ties.insert(target, ties);
+            }
         }
         self.answer_orders();
     }
@@ -172,5 +282,7 @@ impl Guard {
         while let Ok(news) = self.news.try_recv() {
             self.hear(news);
         }
+        // It thaws what is frozen.
+        self.hands.thawer = None;
     }
 }

@@ -42,5 +42,6 @@ impl Guard {
             }
         }
         self.leave(stays);
+        self.diary.close();
     }
 }

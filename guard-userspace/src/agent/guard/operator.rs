@@ -8,6 +8,7 @@ use super::{Guard, named};
 use crate::actions::end::{self, Hurry, Scene};
 use crate::agent::clock;
 use crate::api::{Asked, Unheard};
+use crate::journal::Written;
 use crate::model::order::{ActionAnswer, ActionRequest, Answer, Request};
 use crate::model::{FactKind, InputKind, Order, Ordered, Outcome, TargetId};
 use crate::rails::Permit;
@@ -194,7 +195,7 @@ impl Guard {
     }
 
     /// Has trees of a target ended, on a thread of its own.
-    pub(super) fn end_trees(&mut self, target: TargetId, permits: Vec<Permit>) {
+    pub(super) fn end_trees(&mut self, target: TargetId, permits: Vec<Permit>, written: Written) {
         self.desk.threads.retain(|thread| !thread.is_finished());
         let place = self.places.get(target);
         let up = place.and_then(|place| place.up.as_ref());
@@ -218,7 +219,10 @@ impl Guard {
             // An agent that ends hears no more.
             let _ = tell.send((target, outcomes));
         };
-        match end::begin(permits, scene, tell) {
+        let ready = move || {
+            let _ = written.wait();
+        };
+        match end::begin(permits, scene, ready, tell) {
             Ok(thread) => self.desk.threads.push(thread),
             Err(error) => {
                 tracing::error!(%error, "no thread to end trees");
