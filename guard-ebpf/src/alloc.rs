@@ -21,9 +21,9 @@ pub fn admits(child: u64, clone_flags: u64, mode: GateMode) -> bool {
 
 #[inline(always)]
 fn admits_process(child: u64, mode: GateMode) -> bool {
-    let tid = task::tid();
+    let (tgid, tid) = task::ids();
     gate::heal(tid);
-    let Some(parent) = maps::process(task::tgid()) else {
+    let Some(parent) = maps::any_process(tgid) else {
         return true;
     };
     if away::is_away(parent) {

@@ -1,8 +1,10 @@
 //! Every map, its size and why, and safe ways into their values.
 
+mod processes;
 mod said;
 mod words;
 
+pub use processes::{add_process, any_process, process, remove_process, replace_process, watched};
 pub use said::{may_say_near, may_speak, near_slots};
 
 use crate::atomic::Cell;
@@ -11,12 +13,12 @@ use aya_ebpf::bindings::BPF_F_MMAPABLE;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, RingBuf};
 use core::mem::MaybeUninit;
-use guard_common::abi::{MAX_CGROUPS, MAX_PROCESSES, MAX_TARGETS, MAX_TREES, PATH_MAX, RING_BYTES};
+use guard_common::abi::{MAX_CGROUPS, MAX_TARGETS, MAX_TREES, PATH_MAX, RING_BYTES};
 use guard_common::life::{self, Note};
 use guard_common::record::{Header, Process, RateSample};
 use guard_common::tree::Grant;
 use guard_common::word::Word;
-use guard_common::{GateLimits, GateState, ProcessEntry, TargetCounters, TreeEntry};
+use guard_common::{GateLimits, GateState, TargetCounters, TreeEntry};
 
 /// Flags of an insertion: where there is none, where there is one.
 const BPF_NOEXIST: u64 = 1;
@@ -51,15 +53,6 @@ impl<T: Copy> Ref<T> {
         unsafe { &*self.0 }
     }
 }
-
-/// Entries beyond [`MAX_PROCESSES`], at which the gate refuses: what is condemned, or entered
-/// unasked, needs an entry too, or nobody would know it at its exec.
-const SPARE_PROCESSES: u32 = MAX_PROCESSES / 8;
-
-/// Process entries by tgid. Preallocated: the fork path may not sleep.
-#[map]
-static PROCESSES: HashMap<u32, ProcessEntry> =
-    HashMap::with_max_entries(MAX_PROCESSES + SPARE_PROCESSES, 0);
 
 /// Trees and entries from outside by id. Preallocated, as is PROCESSES.
 #[map]
@@ -107,10 +100,6 @@ static SPOKEN: Array<u64> = Array::with_max_entries(1, 0);
 /// The slot of the target that is being armed, plus 1; 0: none. Written by the agent.
 #[map]
 static ARMING: Array<u64> = Array::with_max_entries(1, 0);
-
-/// Watched processes, over all targets.
-#[map]
-static WATCHED: Array<u64> = Array::with_max_entries(1, 0);
 
 /// A target is near its limits while fewer slots than this are free. Written by the agent.
 #[map]
@@ -166,41 +155,6 @@ pub fn target(slot: u32) -> Option<Target> {
     })
 }
 
-/// The entry of process `tgid`.
-///
-/// Entries are preallocated and could be reused while we look at them; whoever asks holds the
-/// process alive: a task of it forks, executes, exits, or is moved under cgroup_mutex.
-#[inline(always)]
-pub fn process(tgid: u32) -> Option<Ref<ProcessEntry>> {
-    PROCESSES.get_ptr_mut(tgid).map(Ref)
-}
-
-/// Adds an entry; false where there is one already or no room.
-#[inline(always)]
-pub fn add_process(tgid: u32, entry: &ProcessEntry) -> bool {
-    let added = PROCESSES.insert(tgid, entry, BPF_NOEXIST).is_ok();
-    if added && let Some(watched) = watched() {
-        watched.count();
-    }
-    added
-}
-
-/// Puts another entry in the place of one that is there, in one step; false where there is none.
-#[inline(always)]
-pub fn replace_process(tgid: u32, entry: &ProcessEntry) -> bool {
-    PROCESSES.insert(tgid, entry, BPF_EXIST).is_ok()
-}
-
-/// Removes an entry; false where another was first.
-#[inline(always)]
-pub fn remove_process(tgid: u32) -> bool {
-    let removed = PROCESSES.remove(tgid).is_ok();
-    if removed && let Some(watched) = watched() {
-        watched.fetch_sub(1);
-    }
-    removed
-}
-
 /// A tree.
 ///
 /// Its element may be another's by the time it is looked at; its word tells
@@ -240,12 +194,6 @@ fn word(array: &Array<u64>, index: u32) -> Option<Cell> {
         // SAFETY: a u64 array's value, just looked up.
         unsafe { Cell::new(word) }
     })
-}
-
-/// The count of entries.
-#[inline(always)]
-pub fn watched() -> Option<Cell> {
-    only(&WATCHED)
 }
 
 /// Whether the agent is gone for so long that the gate is to let all pass.

@@ -17,7 +17,7 @@ fn sched_process_exec(_ctx: TracePointContext) -> u32 {
 #[inline(always)]
 pub fn executed() {
     let tgid = task::tgid();
-    let entry = match maps::process(tgid) {
+    let entry = match maps::any_process(tgid) {
         Some(entry) if away::is_away(entry) => return,
         Some(entry) => entry,
         // It may have come into a target on a way we did not see: exec is where we look.

@@ -14,9 +14,9 @@ fn sched_process_exit(_ctx: TracePointContext) -> u32 {
 #[inline(always)]
 pub fn exits() {
     // Whoever it belonged to, and whatever that one's mode is by now.
-    gate::heal(task::tid());
-    let tgid = task::tgid();
-    let Some(entry) = maps::process(tgid) else {
+    let (tgid, tid) = task::ids();
+    gate::heal(tid);
+    let Some(entry) = maps::any_process(tgid) else {
         return;
     };
     if away::is_away(entry) {

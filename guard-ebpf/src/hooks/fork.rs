@@ -3,11 +3,13 @@
 //! parent pay.
 
 use crate::detail::Event;
+use crate::maps::Ref;
 use crate::membership::Birth;
 use crate::task::{self, Fields, Kptr, newtask_flags, newtask_pid};
 use crate::{away, count, detail, gate, maps, membership, newborn, rate};
 use aya_ebpf::macros::tracepoint;
 use aya_ebpf::programs::TracePointContext;
+use guard_common::ProcessEntry;
 use guard_common::abi::{CLONE_INTO_CGROUP, CLONE_THREAD};
 use guard_common::entry::flag;
 use guard_common::record::what;
@@ -49,7 +51,7 @@ fn task_newtask(ctx: TracePointContext) -> u32 {
 
 #[tracepoint]
 fn sched_process_fork(ctx: TracePointContext) -> u32 {
-    process_is_forked(task::fork_child(&ctx), false);
+    process_is_forked(|| task::fork_child(&ctx), false);
     0
 }
 
@@ -57,23 +59,23 @@ fn sched_process_fork(ctx: TracePointContext) -> u32 {
 /// place.
 #[tracepoint]
 fn sched_process_fork_kills(ctx: TracePointContext) -> u32 {
-    process_is_forked(task::fork_child(&ctx), true);
+    process_is_forked(|| task::fork_child(&ctx), true);
     0
 }
 
 /// A task is being made.
 #[inline(always)]
 pub fn task_is_born<B: Birth>(birth: B) {
-    let tgid = task::tgid();
-    let parent = match maps::process(tgid) {
+    let (tgid, tid) = task::ids();
+    let parent = match maps::any_process(tgid) {
         Some(parent) => parent,
-        None => match outsider(birth, tgid) {
+        None => match outsider(birth, tgid, tid) {
             Some(parent) => parent,
             None => return,
         },
     };
     if away::is_away(parent) {
-        gate::heal(task::tid());
+        gate::heal(tid);
         if birth.flags() & CLONE_THREAD == 0 {
             birth.is_away(parent.get().slot);
         }
@@ -95,9 +97,9 @@ pub fn task_is_born<B: Birth>(birth: B) {
 /// An unwatched process forks. Two cases matter: it puts its child straight into a target, or it
 /// is itself in a target that is being armed. In the second it is adopted and its entry returned.
 #[inline(always)]
-fn outsider<B: Birth>(birth: B, tgid: u32) -> Option<maps::Ref<guard_common::ProcessEntry>> {
+fn outsider<B: Birth>(birth: B, tgid: u32, tid: u32) -> Option<Ref<ProcessEntry>> {
     // Its process left its target in the middle of this fork.
-    gate::heal(task::tid());
+    gate::heal(tid);
     let flags = birth.flags();
     if flags & (CLONE_INTO_CGROUP | CLONE_THREAD) == CLONE_INTO_CGROUP {
         let child = birth.task()?;
@@ -119,7 +121,12 @@ fn outsider<B: Birth>(birth: B, tgid: u32) -> Option<maps::Ref<guard_common::Pro
 /// A task has been made: where it is a process, its record is written. `kills`: the kernel can send a
 /// signal to another task than the current one.
 #[inline(always)]
-pub fn process_is_forked(pid: u32, kills: bool) {
+pub fn process_is_forked(pid: impl FnOnce() -> u32, kills: bool) {
+    // Whose parent is nobody's has at most entered, and has its record.
+    let Some(parent) = maps::any_process(task::tgid()) else {
+        return;
+    };
+    let pid = pid();
     // Entries are keyed by thread group: a thread's id finds none.
     let Some(entry) = maps::process(pid) else {
         return;
@@ -146,8 +153,7 @@ pub fn process_is_forked(pid: u32, kills: bool) {
         newborn::kill_at_birth(target, pid, entry);
     }
     // A condemned process that forks has had its chance to execute something.
-    let parent = maps::process(task::tgid());
-    if let Some(parent) = parent.filter(|p| p.flags().load() & flag::CONDEMNED != 0) {
+    if parent.flags().load() & flag::CONDEMNED != 0 {
         gate::execute_sentence(target, parent);
     }
 }

@@ -55,7 +55,7 @@ fn typed_newtask(ctx: BtfTracePointContext) -> i32 {
 
 #[btf_tracepoint(function = "sched_process_fork")]
 fn typed_fork(ctx: BtfTracePointContext) -> i32 {
-    fork::process_is_forked(Typed::argument(&ctx, 1).task_pid(), false);
+    fork::process_is_forked(|| Typed::argument(&ctx, 1).task_pid(), false);
     0
 }
 

@@ -35,6 +35,12 @@ pub fn round(table: &mut Table) -> Result<()> {
     let many = costs(&outside, MANY)?;
     table.add("not watched", "ns", one.unwatched, None);
     table.add("watched, with records", "ns", one.watched, None);
+    for (event, of) in LIFE.into_iter().zip(one.unwatched_each) {
+        table.add(&format!("{event}, not watched"), "ns", of, None);
+    }
+    for (event, of) in LIFE.into_iter().zip(one.watched_each) {
+        table.add(&format!("{event}, watched"), "ns", of, None);
+    }
     let nested = format!("watched, {DEPTH} cgroups deep");
     table.add(&nested, "ns", one.nested, None);
     table.add(
@@ -83,6 +89,8 @@ struct Costs {
     unwatched: f64,
     watched: f64,
     nested: f64,
+    unwatched_each: [f64; 3],
+    watched_each: [f64; 3],
 }
 
 /// Under an agent with so many targets, all but one of which are not there.
@@ -110,15 +118,24 @@ fn costs(outside: &Cgroup, targets: usize) -> Result<Costs> {
     );
     let mut guarded = Guarded::begin_all("info", "", &all, &[])?;
     guarded.ready("here")?;
-    let cost = |cgroup: &Cgroup| -> Result<f64> {
+    let cost = |cgroup: &Cgroup| -> Result<[f64; 3]> {
         let before = Spent::by(&guarded.status()?);
         times(Some(cgroup), &["forks", FORKS])?;
-        Spent::by(&guarded.status()?).since(&before, &LIFE)
+        let after = Spent::by(&guarded.status()?);
+        let mut each = [0.0; 3];
+        for (ns, event) in each.iter_mut().zip(LIFE) {
+            *ns = after.since(&before, &[event])?;
+        }
+        Ok(each)
     };
+    let (unwatched_each, watched_each) = (cost(outside)?, cost(&inside)?);
+    let nested = cost(deep.last().context("no depth")?)?;
     let costs = Costs {
-        unwatched: cost(outside)?,
-        watched: cost(&inside)?,
-        nested: cost(deep.last().context("no depth")?)?,
+        unwatched: unwatched_each.iter().sum(),
+        watched: watched_each.iter().sum(),
+        nested: nested.iter().sum(),
+        unwatched_each,
+        watched_each,
     };
     guarded.agent.stop_cleanly()?;
     // The inner ones first.

@@ -50,15 +50,17 @@ fn pinned(name: &str) -> Result<MapData> {
     MapData::from_pin(&path).with_context(|| format!("the pinned map {name}"))
 }
 
-/// Entries of the maps that grow with processes.
-fn entries() -> Result<[usize; 3]> {
+/// Entries of the maps that grow with processes, and what the sieve before them says.
+fn entries() -> Result<[usize; 4]> {
     let processes: HashMap<_, u32, ProcessEntry> = Map::HashMap(pinned("PROCESSES")?).try_into()?;
     let trees: HashMap<_, u64, TreeEntry> = Map::HashMap(pinned("TREES")?).try_into()?;
+    let sieve: Array<_, u64> = Map::Array(pinned("SIEVE")?).try_into()?;
     let pending: HashMap<_, u32, [u8; 32]> = Map::HashMap(pinned("PENDING")?).try_into()?;
     Ok([
         processes.keys().count(),
         trees.keys().count(),
         pending.keys().count(),
+        sieve.iter().flatten().filter(|number| *number != 0).count(),
     ])
 }
 
@@ -113,7 +115,7 @@ pub fn killed_in_a_storm() -> Result<()> {
         ensure!(seen.live_peak <= most, "bodies at once: {seen:?}");
     }
     eventually("nothing is left in the maps", SOON, || {
-        Ok(entries()? == [0; 3])
+        Ok(entries()? == [0; 4])
     })?;
     guarded.agent.stop_cleanly().map(drop)
 }
