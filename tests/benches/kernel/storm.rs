@@ -33,7 +33,7 @@ const ABREAST: u64 = 4;
 /// How long each rate lasts.
 const LASTS: Duration = Duration::from_millis(2_500);
 
-const ASKED: &str = "in mode deny a refused exec is three questions that it answers, and near the limits it looks for \
+const ASKED: &str = "in mode deny each refused exec is a question that it answers, and near the limits it looks for \
                      mounts of whoever spawns: both are bought by refusing what no LSM refuses";
 
 /// One round.
