@@ -23,7 +23,7 @@ pub const LATE: &str = "the kernel's verifier walks all programs before one is a
                         and this kernel's BTF is read before that; both take longer beside other load";
 pub const HEAVY: &str = "11 MB are its own program's pages (locked), 9 MB are maps that it shares with the kernel side \
                          (a ring buffer is mapped twice over, and counted so), and 7 MB its heap (smaps)";
-const BUSY: &str = "the thread that answers execs beats twice in half a second so that its guardian sees it, the reader \
+const BUSY: &str = "the thread that answers execs beats four times a second so that its guardian sees it, the reader \
                     looks four times a second, and the status is made anew once a second";
 
 /// One round.

@@ -17,6 +17,8 @@ const DEPTH: usize = 5;
 
 const LOOKS: &str = "each of the three programs looks its process up, among members and among those who went outside, where \
                      an empty one returns; beside the fork itself, 100 times as long, it is not seen";
+const CACHES: &str = "a run with many targets stands later in its round than one with one, and what else the machine does in \
+                      between falls on one of them: no program walks the targets";
 const GATES: &str = "a fork asks the gate (slots and tokens of its tree, each by compare-and-exchange), makes an entry, and \
                      two records go through the ring buffer: the budget is without records, which cannot be switched off";
 
@@ -76,6 +78,7 @@ pub fn round(table: &mut Table) -> Result<()> {
     table.add(&what, "x", against(many.unwatched, one.unwatched), same);
     let what = format!("watched, {MANY} targets : 1");
     table.add(&what, "x", against(many.watched, one.watched), same);
+    table.because(&what, CACHES);
     table.add(
         "watched, deep : flat",
         "x",

@@ -4,7 +4,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use guard_tests::bench::{Table, float, times};
 use guard_tests::guarded::{Guarded, WIDE, cap};
 use guard_tests::{Cgroup, Storm, Witness};
@@ -26,11 +26,14 @@ const BOMB: [&str; 8] = [
     "300",
 ];
 /// Forks a second, each of which is two records: a spawn and an exit.
-const RATES: [u64; 7] = [250, 500, 700, 850, 950, 1_100, 1_400];
+const RATES: [u64; 8] = [250, 500, 700, 850, 950, 1_100, 1_400, 10_000];
+/// Threads that share them: one alone loses its turn where others run.
+const THREADS: &str = "4";
+const ABREAST: u64 = 4;
 /// How long each rate lasts.
 const LASTS: Duration = Duration::from_millis(2_500);
 
-const ASKED: &str = "in mode deny a refused exec is three questions that it answers, and near the limits it looks for \
+const ASKED: &str = "in mode deny each refused exec is a question that it answers, and near the limits it looks for \
                      mounts of whoever spawns: both are bought by refusing what no LSM refuses";
 
 /// One round.
@@ -97,16 +100,18 @@ fn pressed(table: &mut Table) -> Result<()> {
 fn records(table: &mut Table) -> Result<()> {
     let cgroup = Cgroup::new("bench-records")?;
     let guarded = Guarded::start(&cgroup, WIDE, &[])?;
-    let (mut all, mut some) = (0.0, None);
+    // The highest rate that left nothing out; beside other load a rate is not always reached.
+    let (mut all, mut some) = (0.0_f64, None);
     for rate in RATES {
         let forks = rate * u64::try_from(LASTS.as_millis())? / 1_000;
         let before = guarded.only()?.counts;
-        let pace = (1_000_000 / rate).to_string();
+        let pace = (ABREAST * 1_000_000 / rate).to_string();
         let settle = Duration::from_millis(500);
         let began = Instant::now();
+        let forks = forks.to_string();
         times(
             Some(&cgroup),
-            &["--pace-us", &pace, "forks", &forks.to_string()],
+            &["--pace-us", &pace, "forks", &forks, THREADS],
         )?;
         let took = began.elapsed().saturating_sub(settle).as_secs_f64();
         // A second's sample is over.
@@ -118,15 +123,12 @@ fn records(table: &mut Table) -> Result<()> {
             some = Some(per_second);
             break;
         }
-        all = per_second;
+        all = all.max(per_second);
     }
     table.add("records per second and target, all written", "", all, None);
-    let some = some.context("no rate was too high for records of all")?;
-    table.add(
-        "records per second and target, some left out",
-        "",
-        some,
-        None,
-    );
+    if let Some(some) = some {
+        let what = "records per second and target, some left out";
+        table.add(what, "", some, None);
+    }
     guarded.agent.stop_cleanly().map(drop)
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use guard_tests::check::{eventually, same};
 
 use super::{NUCLEAR, Neighbour, Rules, booted, decided, servers};
@@ -41,7 +41,8 @@ pub fn strict() -> Result<()> {
             .container
             .pid()
             .is_ok_and(|pid| pid != before && pid != 0))
-    })?;
+    })
+    .with_context(|| guard.agent.last_words())?;
     same("restarts", decided(&guard, "restart").len(), 1)?;
     same("not yet", decided(&guard, "recreate").len(), 0)?;
     eventually("it serves again", BOOT, || Ok(gateway.state().is_ok()))?;
