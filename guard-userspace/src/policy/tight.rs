@@ -18,7 +18,8 @@ pub fn cap(
     let levels = config.processes.as_ref()?;
     let by_count = level::by_count(state, config, excess).map_or(Level::Normal, |(level, _)| level);
     match (state.tight(), by_count) {
-        _ if state.cgroup().is_none() => None,
+        // It is a step of the nuclear monitor's.
+        _ if state.cgroup().is_none() || !config.tiers.nuclear_monitor.on => None,
         (Some(tight), Level::Critical | Level::Emergency | Level::Nuclear) => Some(tight),
         (None, Level::Emergency | Level::Nuclear) if pressed_ns.is_some() || levels.strict => {
             Some(healthy(state, config).saturating_add(levels.critical))
