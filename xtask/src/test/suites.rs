@@ -84,7 +84,7 @@ pub const SUITES: &[Suite] = &[
                 ("GUARD_EXPECT_MODE", "lsm"),
                 (
                     "GUARD_TRIALS",
-                    "counting,refusing,storming,lasting-brief,machine,silencing",
+                    "counting,refusing,storming,lasting-brief,silencing",
                 ),
                 ("GUARD_STORMS", "5"),
                 ("GUARD_KILLS", "3"),
@@ -248,6 +248,21 @@ pub const BY_NAME: &[Suite] = &[
             environment: &[("GUARD_EXPECT_MODE", "deny"), ("GUARD_LONG", "1")],
             machine: None,
             timeout: Duration::from_secs(40 * 60),
+        }),
+    },
+    Suite {
+        name: "vm-6.12-clock",
+        about: "a clock that is set and pids that run out, which only a virtual machine is put through",
+        kind: Kind::Binary(Binary {
+            environment: &[("GUARD_EXPECT_MODE", "lsm"), ("GUARD_TRIALS", "machine")],
+            machine: Some(Machine {
+                kernel: "6.12",
+                lsm: None,
+                docker: false,
+                systemd: false,
+            }),
+            timeout: EMULATED,
+            ..KERNEL
         }),
     },
     Suite {
