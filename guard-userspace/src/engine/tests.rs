@@ -1,10 +1,15 @@
 //! The pure rooms together: what goes in, what comes out.
 
+mod healthy;
+mod levels;
 mod orders;
 mod properties;
 mod scene;
+mod sentinel;
+mod simulate;
 mod trees;
 mod victims;
+mod world;
 
 use super::Engine;
 use crate::config::{Mode, Profile, TargetConfig, TargetSource};

@@ -9,6 +9,7 @@ use crate::config::TargetConfig;
 use crate::config::protocol::Scope;
 use crate::model::{Action, Deed, Doing, Ending, Level, Reason, Stamp, Tier};
 use crate::state::TargetState;
+use crate::state::deeds::HOUR_NS;
 
 /// How often trees are looked at, in ns, by how bad it is: idleness is seen by looking twice. A look
 /// at 500 processes takes some 15 ms of another thread.
@@ -18,9 +19,9 @@ const LOOKS_NS: [(Level, u64); 3] = [
     (Level::Normal, 60_000_000_000),
 ];
 
-/// At nuclear trees are ended first; what is not better after so long is restarted, in ns. (`strict`
-/// restarts at once.)
-const RESTART_AFTER_NS: u64 = 10_000_000_000;
+/// At nuclear trees are ended first; what is under pressure and not better after so long is restarted,
+/// in ns. A storm's trees boot for 20 s, in which none is ended. (`strict` restarts at once.)
+const RESTART_AFTER_NS: u64 = 30_000_000_000;
 
 /// What did not succeed, or may not be, is not tried again for so long, in ns.
 const RETRY_NS: u64 = 60_000_000_000;
@@ -29,7 +30,7 @@ const RETRY_NS: u64 = 60_000_000_000;
 const MOST_RETRIES: u32 = 6;
 
 /// A restart waits no longer than this for a look at the trees, in ns.
-const LOOK_WITHIN_NS: u64 = 30_000_000_000;
+const LOOK_WITHIN_NS: u64 = 60_000_000_000;
 
 /// What is asked for now.
 #[derive(Clone, Copy, Debug)]
@@ -72,7 +73,7 @@ pub fn decide(
         wanted.push((tier, Reason::Evidence, Action::Look));
     }
     // Only what was seen just now is acted upon, and one thing at a time.
-    if state.watched().is_fresh() && !state.ends().has_own() {
+    if state.watched().is_fresh() && !state.ends().has_own() && state.sees_what_is_left() {
         wanted.extend(ends(state, config, now));
         wanted.extend(nudges(state, config, now.at));
     }
@@ -182,7 +183,9 @@ fn restart(
 ) -> Option<(Tier, Reason, Action)> {
     let at_ns = now.at.boot_ns;
     let strict = is_strict(config);
+    // Without pressure nothing was tried but what was idle for an hour.
     let since = state.measured_since(Level::Nuclear)?;
+    let since = since.max(now.pressed_ns.unwrap_or(since));
     let deeds = state.deeds();
     let acts = config.source.is_container()
         && config.tiers.host_monitor.on
@@ -217,13 +220,16 @@ fn next(state: &TargetState, config: &TargetConfig, at_ns: u64) -> Option<(Reaso
         return None;
     }
     let stop_s = config.restart.stop_timeout.as_secs();
-    let lately = deeds
-        .last_restart_ns()
-        .is_some_and(|last| at_ns < last.saturating_add(start::AGAIN_NS));
-    match deeds.last_restart().filter(|_| lately) {
-        None => Some((Reason::Nuclear, Deed::Restart { stop_s })),
-        Some(Deed::Restart { .. }) => Some((Reason::Again, Deed::Recreate { stop_s })),
-        Some(_) => None,
+    let within = |ns: u64| {
+        let last = deeds.last_restart_ns();
+        last.is_some_and(|last| at_ns < last.saturating_add(ns))
+    };
+    match deeds.last_restart() {
+        Some(Deed::Recreate { .. }) if within(HOUR_NS) => None,
+        Some(Deed::Restart { .. }) if within(start::AGAIN_NS) => {
+            Some((Reason::Again, Deed::Recreate { stop_s }))
+        }
+        _ => Some((Reason::Nuclear, Deed::Restart { stop_s })),
     }
 }
 

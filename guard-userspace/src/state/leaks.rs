@@ -31,8 +31,10 @@ pub struct Leaks {
 /// Of one family.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Series {
-    /// Trees when it was looked last.
+    /// Trees when it was looked last, with those that the agent has ended.
     count: u64,
+    /// Trees that the agent has ended: they have not gone by themselves, and more of them come.
+    ended: u64,
     running: Stretch,
     stretches: VecDeque<Stretch>,
     /// The two hours' low when it was called a leak.
@@ -50,7 +52,7 @@ impl Series {
     /// Trees when it was looked last.
     #[must_use]
     pub const fn count(&self) -> u64 {
-        self.count
+        self.count.saturating_sub(self.ended)
     }
 
     /// Whether all of the time is known.
@@ -79,7 +81,8 @@ impl Series {
     }
 
     /// Takes the count of a minute.
-    pub fn see(&mut self, count: u64) {
+    pub fn see(&mut self, trees: u64) {
+        let count = trees.saturating_add(self.ended);
         self.running.low = self.running.low.min(count);
         self.running.fell += self.count.saturating_sub(count);
         self.count = count;
@@ -111,6 +114,11 @@ impl Series {
         self.told = self.two_hours(from);
     }
 
+    /// The agent has ended one of its trees.
+    pub const fn end(&mut self) {
+        self.ended = self.ended.saturating_add(1);
+    }
+
     fn is_nothing(&self) -> bool {
         self.count == 0 && self.stretches.iter().all(|one| one.low == 0)
     }
@@ -137,6 +145,13 @@ impl Leaks {
             if let Some(series) = self.families.get_mut(family) {
                 series.tell();
             }
+        }
+    }
+
+    /// The agent has ended one of that family.
+    pub fn ended(&mut self, family: &str) {
+        if let Some(series) = self.families.get_mut(family) {
+            series.end();
         }
     }
 

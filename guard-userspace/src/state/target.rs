@@ -62,6 +62,8 @@ pub struct TargetState {
     /// By level: since when the figures have asked for it or worse without a break.
     pub(super) measured_ns: [Option<u64>; Level::ALL.len()],
     pub(super) tight: Option<u64>,
+    /// A tree was ended, and this was not looked at since: its trees, its memory.
+    pub(super) unseen: (bool, bool),
     pub(super) trend: Trend,
     pub(super) leaks: Leaks,
     /// When it was said that the cap is too small, ns of CLOCK_BOOTTIME.
@@ -177,6 +179,7 @@ impl TargetState {
                 limit,
                 reclaimable,
             } => {
+                self.unseen.1 = false;
                 self.memory = Some(Memory {
                     bytes: *bytes,
                     limit: *limit,
@@ -228,6 +231,13 @@ impl TargetState {
             InputKind::Outcome(outcome) => {
                 self.ends.ended(outcome, at.boot_ns);
                 self.deeds.ended(outcome, at.boot_ns);
+                let tree = outcome.ended.as_ref();
+                if let Some(ended) = tree.filter(|ended| ended.ending.order == 0) {
+                    if outcome.kind == OutcomeKind::Done {
+                        self.leaks.ended(&ended.ending.family);
+                    }
+                    self.unseen = (true, self.memory.is_some());
+                }
                 if outcome.action == LOOK && outcome.kind != OutcomeKind::Done {
                     self.watched.unanswered(at.boot_ns);
                 }
@@ -261,10 +271,12 @@ impl TargetState {
             InputKind::Surveyed(survey) => {
                 self.kin.surveyed(survey, at.boot_ns);
                 self.trees.see(&survey.trees, &self.kin, at.boot_ns);
+                self.unseen.0 = false;
                 self.survey = Some(survey.clone());
             }
             InputKind::Trees { seen, committed } => {
                 self.trees.see(seen, &self.kin, at.boot_ns);
+                self.unseen.0 = false;
                 self.committed = *committed;
             }
             InputKind::Evidence(evidence) => self.watched.see(evidence, at.boot_ns),
@@ -382,6 +394,7 @@ impl TargetState {
         self.deeds.clear();
         self.storm = Storm::default();
         self.tight = None;
+        self.unseen = (false, false);
         self.trend.clear();
         self.leaks.clear();
         self.health = Health::Unknown;

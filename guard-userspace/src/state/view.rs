@@ -82,6 +82,13 @@ impl TargetState {
         self.pressed_ns
     }
 
+    /// Whether trees and memory were looked at since the agent ended a tree: what is chosen before that
+    /// may be gone, or more than enough.
+    #[must_use]
+    pub const fn sees_what_is_left(&self) -> bool {
+        !self.unseen.0 && !self.unseen.1
+    }
+
     /// How the count that levels go by has moved of late.
     #[must_use]
     pub const fn trend(&self) -> &Trend {

@@ -176,6 +176,26 @@ fn what_stays_or_falls_is_no_leak_any_more() {
     assert!(!series.is_told(), "it is no more than it was");
 }
 
+/// The guard's own cleanup at critical, each seven hours, makes no saw of it.
+#[test]
+fn what_the_guard_ends_does_not_hide_the_leak() {
+    let mut series = Series::default();
+    let mut trees = 1;
+    for minute in 0..12 * HOUR {
+        trees += u64::from(minute % 31 == 30);
+        if trees == 14 {
+            (0..5).for_each(|_| series.end());
+            trees -= 5;
+        }
+        series.see(trees);
+        if minute % STRETCH_MIN == STRETCH_MIN - 1 {
+            series.turn();
+        }
+    }
+    let rise = rise(&series, ALLOWED).unwrap();
+    assert_eq!((rise.trees, rise.per_day()), (trees, 46));
+}
+
 #[test]
 fn memory_is_bounded() {
     let mut series = Series::default();
