@@ -9,6 +9,8 @@
 mod alone;
 #[path = "cli/bad.rs"]
 mod bad;
+#[path = "cli/disk.rs"]
+mod disk;
 #[path = "cli/ended.rs"]
 mod ended;
 #[path = "cli/held.rs"]
@@ -48,6 +50,7 @@ fn main() {
             "what_is_not_mounted_is_mounted_and_garbage_taken_away",
             lives::mounts_of_its_own,
         ),
+        trial("a_full_disk_stops_no_action", disk::full_disk),
         trial("a_second_agent_says_who_holds_the_gate", held::second_agent),
         trial(
             "in_another_pid_namespace_it_does_not_start",

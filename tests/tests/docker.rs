@@ -22,6 +22,8 @@ mod gateway;
 mod guarded;
 #[path = "docker/guests.rs"]
 mod guests;
+#[path = "docker/journal.rs"]
+mod journal;
 #[path = "docker/leaks.rs"]
 mod leaks;
 #[path = "docker/metamcp.rs"]
@@ -224,6 +226,17 @@ fn deeds() -> Vec<Trial> {
         trial("limits_are_set_and_read_back", deeds::limits),
         trial("a_container_is_restarted", deeds::restarts),
         trial("a_deed_without_docker_fails_clearly", deeds::docker_goes),
+        trial("what_is_frozen_is_thawed_whoever_dies", deeds::freezes),
+        trial(
+            "an_isolated_container_is_given_back_and_made_anew",
+            deeds::anew::isolates,
+        ),
+        trial(
+            "a_container_that_does_not_start_anew_comes_back",
+            deeds::anew::comes_back,
+        ),
+        trial("a_container_is_recreated_by_compose", deeds::anew::composed),
+        trial("what_the_agent_does_is_journalled", journal::in_order),
     ]
 }
 

@@ -36,3 +36,40 @@ pub fn nudge(parent: ProcessKey, below: &Path) -> Result<(), String> {
     pidfd_send_signal(&held, Signal::CHILD)
         .map_err(|error| format!("SIGCHLD to pid {pid}: {error}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::{Command, Stdio};
+
+    #[test]
+    fn nobody_is_reminded_who_is_not_meant() {
+        let mut child = Command::new("sleep")
+            .arg("60")
+            .stdin(Stdio::null())
+            .spawn()
+            .unwrap();
+        let key = |pid| ProcessKey {
+            pid,
+            start_ticks: figures(pid).map_or(0, |figures| figures.start_ticks),
+        };
+        let own = process::cgroup(child.id()).unwrap();
+        let check = |key, below: &Path, word: &str| {
+            let why = nudge(key, below).unwrap_err();
+            assert!(why.contains(word), "{why}");
+        };
+        check(key(1), &own, "never");
+        check(key(std::process::id()), &own, "never");
+        let child_now = key(child.id());
+        let another = ProcessKey {
+            start_ticks: child_now.start_ticks + 1,
+            ..child_now
+        };
+        check(another, &own, "has ended");
+        check(child_now, Path::new("no/such/cgroup"), "not in the target");
+        check(child_now, Path::new(""), "not in the target");
+        child.kill().unwrap();
+        child.wait().unwrap();
+        check(child_now, &own, "has ended");
+    }
+}

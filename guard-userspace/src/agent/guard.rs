@@ -11,6 +11,7 @@ mod disarm;
 mod farewell;
 mod heritage;
 mod operator;
+mod senses;
 mod storms;
 mod survey;
 
@@ -34,6 +35,7 @@ use diary::Diary;
 use guard_common::GateMode;
 use guard_common::abi::Control;
 use operator::{Desk, Ended};
+use senses::Senses;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
 use std::path::PathBuf;
@@ -69,6 +71,7 @@ pub struct Guard {
     pub hands: Hands,
     /// What is done, and why.
     pub diary: Diary,
+    senses: Senses,
     desk: Desk,
     ladder: Ladder,
     rounds: Rounds,
@@ -157,6 +160,7 @@ impl Guard {
             news,
             hands,
             diary,
+            senses: Senses::default(),
             desk,
             ladder,
             rounds,
@@ -355,6 +359,7 @@ impl Guard {
             self.step(now, id, InputKind::Tick);
         }
         self.sample_outers(now);
+        self.sense(now);
         for id in std::mem::take(&mut self.unseen) {
             self.survey(id);
         }

@@ -4,6 +4,7 @@ pub mod cgroup;
 pub mod controls;
 pub mod memory;
 pub mod mounts;
+pub mod pressure;
 pub mod process;
 pub mod stat;
 pub mod stdin;

@@ -11,6 +11,7 @@ mod cgroup;
 mod container;
 mod docker;
 pub mod endpoint;
+pub mod health;
 #[cfg(test)]
 mod nonsense;
 pub mod resolve;

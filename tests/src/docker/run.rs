@@ -7,7 +7,7 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 
 /// What the suite runs, with the Debian package that has it.
-const PROGRAMS: [(&str, &str); 10] = [
+const PROGRAMS: [(&str, &str); 11] = [
     ("dockerd", "docker.io"),
     ("docker", "docker.io"),
     ("containerd", "containerd"),
@@ -17,6 +17,7 @@ const PROGRAMS: [(&str, &str); 10] = [
     ("s6-svscan", "s6"),
     ("s6-supervise", "s6"),
     ("java", "default-jre-headless"),
+    ("docker-compose", "docker-compose"),
     ("ldd", "libc-bin"),
 ];
 

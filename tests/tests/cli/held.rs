@@ -13,9 +13,10 @@ const TARGET: &str = "guard-test-no-such-cgroup";
 
 pub fn second_agent() -> Result<()> {
     let folder = Folder::new()?;
+    let state = folder.path().display();
     let config = folder.file(
         "config.toml",
-        "on_agent_exit = \"release\"\n[http]\nlisten = \"127.0.0.1:0\"\n",
+        &format!("state_dir = \"{state}\"\non_agent_exit = \"release\"\n[http]\nlisten = \"127.0.0.1:0\"\n"),
     )?;
     let cgroup = place::cgroup_root()?.join(TARGET).display().to_string();
     let at = |socket: &str| format!("{}/{socket}", folder.path().display());

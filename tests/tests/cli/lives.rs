@@ -219,7 +219,7 @@ pub fn mounts_of_its_own() -> Result<()> {
         let cgroup = Cgroup::new("bare")?;
         let (state, path) = (folder.path().display(), cgroup.path().display());
         let file = folder.file("config.toml", &format!(
-            "[http]\nlisten = \"127.0.0.1:0\"\n[[target]]\nname = \"storm\"\ncgroup = \"{path}\"\n\
+            "state_dir = \"{state}\"\n[http]\nlisten = \"127.0.0.1:0\"\n[[target]]\nname = \"storm\"\ncgroup = \"{path}\"\n\
              [target.gate]\n{}\n", cap(10)))?;
         let socket = format!("{state}/agent.sock");
         let words = [

@@ -39,9 +39,10 @@ pub fn appears_later() -> Result<()> {
 pub fn unknown_container() -> Result<()> {
     let folder = Folder::new()?;
     let socket = format!("{}/agent.sock", folder.path().display());
+    let state = folder.path().display();
     let config = folder.file(
         "config.toml",
-        "on_agent_exit = \"release\"\n[http]\nlisten = \"127.0.0.1:0\"\n",
+        &format!("state_dir = \"{state}\"\non_agent_exit = \"release\"\n[http]\nlisten = \"127.0.0.1:0\"\n"),
     )?;
     let name = "no-such-container-of-ours";
     let arguments = [

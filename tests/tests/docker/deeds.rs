@@ -1,6 +1,9 @@
 //! What is done to a container as a whole, against the real dockerd: the rails' permit is carried out
 //! as the agent does it, and what became of it is looked at from outside. A neighbour is left alone.
 
+#[path = "deeds/anew.rs"]
+pub mod anew;
+
 use std::fs;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
@@ -9,7 +12,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use guard_tests::check::{eventually, same};
-use guard_tests::docker::{Container, Docker, Parent, run};
+use guard_tests::docker::{Container, Parent};
 use guard_tests::place;
 use guard_userspace::actions::deed::{self, Scene, Tie, Ties};
 use guard_userspace::actions::end::Hurry;
@@ -312,173 +315,4 @@ pub fn freezes() -> Result<()> {
     scene.thawer = None;
     drop(thawer);
     goes_on(&one)
-}
-
-/// A container is taken from its networks, and given back to them as it was.
-pub fn isolates() -> Result<()> {
-    let mut stage = OnStage::enter()?;
-    let stage = stage.get()?;
-    let docker = &stage.docker;
-    let networks = ["guard-a", "guard-b"];
-    let _networks = Networks::make(docker, &networks)?;
-    let parent = Parent::new("cut")?;
-    let place = parent.docker_path();
-    let options = [
-        "create",
-        "--name",
-        "cut",
-        "--cgroup-parent",
-        &place,
-        "--network",
-        "guard-a",
-    ];
-    let options = [
-        &options[..],
-        &["--network-alias", "web", "--ip", "10.213.1.77"],
-    ]
-    .concat();
-    let id = docker.output(&[&options[..], &[&stage.image, "sh", "-c", SCRIPT]].concat())?;
-    let one = Container::adopt(docker, &id, "cut");
-    docker.output(&["network", "connect", "--alias", "db", "guard-b", &id])?;
-    one.start()?;
-    let field = "{{range $name, $net := .NetworkSettings.Networks}}{{$name}} {{$net.Aliases}} \
-                 {{$net.IPAMConfig}};{{end}}";
-    let before = one.inspect(field)?;
-    ensure!(
-        before.contains("10.213.1.77") && before.contains("db"),
-        "{before}"
-    );
-    let scene = scene_of(stage, &one, &parent)?;
-    let why = fails(Deed::Rejoin, scene.clone())?;
-    ensure!(why.contains("not isolated"), "{why}");
-    all_done(Deed::Isolate, scene.clone())?;
-    same("its networks", one.inspect(field)?.as_str(), "")?;
-    all_done(Deed::Rejoin, scene.clone())?;
-    same("its networks", one.inspect(field)?, before)?;
-
-    // It is made anew with both, and what it was given by hand.
-    all_done(
-        Deed::Limit(DockerLimits {
-            pids: Some(555),
-            ..DockerLimits::default()
-        }),
-        scene.clone(),
-    )?;
-    let steps = all_done(Deed::Recreate { stop_s: 5 }, scene)?;
-    let new = docker.output(&["inspect", "--format", "{{.Id}}", "cut"])?;
-    let new = Container::adopt(docker, &new, "cut");
-    ensure!(new.id() != id && new.runs()?, "{steps:#?}");
-    let networks = new.inspect(field)?;
-    ensure!(
-        networks.contains("10.213.1.77") && networks.contains("db"),
-        "{networks}"
-    );
-    same(
-        "its limit",
-        new.inspect("{{.HostConfig.PidsLimit}}")?.as_str(),
-        "555",
-    )?;
-    let left = docker.output(&["ps", "-aq", "--no-trunc"])?;
-    same("what is left", left.as_str(), new.id())
-}
-
-/// Networks of one test's own.
-struct Networks<'a> {
-    docker: &'a Docker,
-    names: &'a [&'a str],
-}
-
-impl<'a> Networks<'a> {
-    fn make(docker: &'a Docker, names: &'a [&'a str]) -> Result<Self> {
-        let all = Self { docker, names };
-        for (number, name) in names.iter().enumerate() {
-            let subnet = format!("10.213.{}.0/24", number + 1);
-            docker.output(&["network", "create", "--subnet", &subnet, name])?;
-        }
-        Ok(all)
-    }
-}
-
-impl Drop for Networks<'_> {
-    fn drop(&mut self) {
-        for name in self.names {
-            let _ = self.docker.output(&["network", "rm", "-f", name]);
-        }
-    }
-}
-
-/// A container that cannot start a second time: the old one runs again.
-pub fn comes_back() -> Result<()> {
-    let mut stage = OnStage::enter()?;
-    let stage = stage.get()?;
-    let folder = guard_tests::Folder::new()?;
-    let file = folder.file("script", &format!("echo once >> /log; {SCRIPT}"))?;
-    let bind = format!("{file}:/script:ro");
-    let parent = Parent::new("back")?;
-    let command = ["-v", &bind, stage.image.as_str(), "sh", "/script"];
-    let one = Container::run(&stage.docker, &parent, "back", &command)?;
-    let scene = scene_of(stage, &one, &parent)?;
-    let steps = all_done(Deed::Recreate { stop_s: 5 }, scene.clone())?;
-    let new = stage
-        .docker
-        .output(&["inspect", "--format", "{{.Id}}", "back"])?;
-    let new = Container::adopt(&stage.docker, &new, "back");
-    ensure!(new.id() != one.id() && new.runs()?, "{steps:#?}");
-    // What it starts is gone: a new container cannot, and neither could the old one, but that it
-    // may be tried again is what is looked at.
-    let scene = scene_of(stage, &new, &parent)?;
-    let script = format!("test -e /first && {{ {SCRIPT}; }}; exit 7");
-    fs::write(&file, script)?;
-    fs::write(format!("/proc/{}/root/first", new.pid()?), "")?;
-    let (kind, steps) = done(Deed::Recreate { stop_s: 5 }, scene)?;
-    ensure!(matches!(kind, OutcomeKind::Failed(_)), "{steps:#?}");
-    ensure!(step(&steps, "back")?.ok && new.runs()?, "{steps:#?}");
-    same("its name", new.inspect("{{.Name}}")?.as_str(), "/back")?;
-    let left = stage.docker.output(&["ps", "-aq", "--no-trunc"])?;
-    same("what is left", left.as_str(), new.id())
-}
-
-/// Through Compose, whose file may have changed; a file that Compose does not take changes nothing.
-pub fn composed() -> Result<()> {
-    let mut stage = OnStage::enter()?;
-    let stage = stage.get()?;
-    let folder = guard_tests::Folder::new()?;
-    let parent = Parent::new("composed")?;
-    let text = |more: &str| {
-        format!(
-            "version: \"2.4\"\nservices:\n  web:\n    image: {}\n    container_name: composed\n    \
-             network_mode: host\n    cgroup_parent: {}\n    command: [sh, -c, \"{SCRIPT}\"]\n{more}",
-            stage.image,
-            parent.docker_path()
-        )
-    };
-    let file = folder.file("docker-compose.yml", &text(""))?;
-    let mut up = run::command(60, "docker-compose");
-    up.args(["-f", &file, "up", "-d"])
-        .env("DOCKER_HOST", stage.docker.host());
-    run::output(&mut up)?;
-    let find = || -> Result<Container> {
-        let id = stage
-            .docker
-            .output(&["inspect", "--format", "{{.Id}}", "composed"])?;
-        Ok(Container::adopt(&stage.docker, &id, "composed"))
-    };
-    let one = find()?;
-    fs::write(&file, text("    environment: [GUARD=new]\n"))?;
-    let steps = all_done(
-        Deed::Recreate { stop_s: 5 },
-        scene_of(stage, &one, &parent)?,
-    )?;
-    let new = find()?;
-    ensure!(new.id() != one.id() && new.runs()?, "{steps:#?}");
-    let env = new.inspect("{{.Config.Env}}")?;
-    ensure!(env.contains("GUARD=new"), "{env}");
-    fs::write(&file, "nonsense: [")?;
-    let (kind, steps) = done(
-        Deed::Recreate { stop_s: 5 },
-        scene_of(stage, &new, &parent)?,
-    )?;
-    ensure!(matches!(kind, OutcomeKind::Failed(_)), "{steps:#?}");
-    ensure!(step(&steps, "back")?.ok && new.runs()?, "{steps:#?}");
-    Ok(())
 }

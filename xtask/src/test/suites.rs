@@ -331,6 +331,7 @@ const DOCKER: &[(&str, &str)] = &[
     ("s6-svscan", "s6"),
     ("python3", "python3"),
     ("java", "default-jre-headless"),
+    ("docker-compose", "docker-compose"),
 ];
 
 /// `tests/tests/kernel.rs`.

@@ -36,7 +36,11 @@ pub fn all(
     let now = Accounts::find(&scene.v2_mount).read(dir);
     let used = now.map_or(0, |memory| memory.bytes.saturating_sub(memory.reclaimable));
     let limits = within_reason(limits, used, steps);
-    for part in parts(&limits) {
+    let before = match daemon.inspect(container) {
+        Ok(found) => found.host_config.and_then(|config| config.memory_swap),
+        Err(trouble) => return steps.failed("limit", "", trouble.to_string()),
+    };
+    for part in parts(&limits, before.unwrap_or(0)) {
         let Part { name, body } = part;
         let set = daemon.ask(SOON, async |docker| {
             docker.update_container(container, body).await
@@ -85,7 +89,19 @@ fn within_reason(limits: &DockerLimits, used: u64, steps: &mut Steps) -> DockerL
     limits
 }
 
-fn parts(limits: &DockerLimits) -> Vec<Part> {
+/// What swap is set to beside the memory. Where none is wanted, Docker refuses memory above the swap limit
+/// that it knows, and knows none as 0: none stays none, and one that is too low is raised.
+fn swap_beside(limits: &DockerLimits, before: i64) -> Option<i64> {
+    let number = |value: u64| i64::try_from(value).ok();
+    match (limits.memory.and_then(number), limits.memory_swap) {
+        (_, Some(swap)) => number(swap),
+        (Some(_), None) if before == 0 => Some(-1),
+        (Some(memory), None) if (0..memory).contains(&before) => Some(memory),
+        _ => None,
+    }
+}
+
+fn parts(limits: &DockerLimits, swap_before: i64) -> Vec<Part> {
     let number = |value: Option<u64>| value.and_then(|value| i64::try_from(value).ok());
     let mut parts = Vec::new();
     if limits.memory.is_some()
@@ -96,8 +112,7 @@ fn parts(limits: &DockerLimits) -> Vec<Part> {
             name: "memory",
             body: ContainerUpdateBody {
                 memory: number(limits.memory),
-                // Docker would keep a swap limit that is below the new memory, and refuse both.
-                memory_swap: number(limits.memory_swap),
+                memory_swap: swap_beside(limits, swap_before),
                 memory_reservation: number(limits.memory_reservation),
                 ..Default::default()
             },
@@ -238,6 +253,28 @@ mod tests {
         let (said, done) = outcome(steps);
         assert_eq!(said.len(), 2);
         assert!(!done);
+    }
+
+    #[test]
+    fn memory_is_set_whatever_swap_was() {
+        let check = |memory, swap, before, expected| {
+            let limits = DockerLimits {
+                memory,
+                memory_swap: swap,
+                ..DockerLimits::default()
+            };
+            assert_eq!(
+                swap_beside(&limits, before),
+                expected,
+                "{limits} after {before}"
+            );
+        };
+        check(Some(100), Some(200), 0, Some(200));
+        check(Some(100), None, 0, Some(-1));
+        check(Some(100), None, -1, None);
+        check(Some(100), None, 50, Some(100));
+        check(Some(100), None, 300, None);
+        check(None, None, 0, None);
     }
 
     #[test]

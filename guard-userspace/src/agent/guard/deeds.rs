@@ -10,7 +10,7 @@ use crate::agent::clock;
 use crate::guardian::thawer::{self, Thawer};
 use crate::journal::Written;
 use crate::model::{
-    Action, Deed, Doing, Evidence, InputKind, Outcome, OutcomeKind, ProcessKey, TargetId,
+    Action, Deed, Doing, Evidence, Health, InputKind, Outcome, OutcomeKind, ProcessKey, TargetId,
 };
 use crate::rails::Permit;
 use crate::targets::Endpoint;
@@ -37,6 +37,8 @@ pub enum News {
     Ended(TargetId, Outcome),
     /// What a container is taken from, or that it has all of it again.
     Tied(TargetId, Vec<Tie>),
+    /// What this container's own health check says.
+    Health(TargetId, String, Health),
 }
 
 /// Threads that are at work, and what they need.
@@ -67,6 +69,11 @@ impl Hands {
             thawer: None,
         };
         (hands, news)
+    }
+
+    /// Where Docker is, and where what it says goes.
+    pub fn docker(&self) -> (Endpoint, UnboundedSender<News>) {
+        (self.endpoint.clone(), self.tell.clone())
     }
 
     /// Docker is there.
@@ -265,6 +272,9 @@ impl Guard {
             News::Ended(target, outcome) => {
                 self.hands.heard(target, &outcome);
                 self.step(now, target, InputKind::Outcome(outcome));
+            }
+            News::Health(target, container, health) => {
+                self.hear_health(now, (target, container, health));
             }
             News::Tied(target, ties) => {
                 self.hands.ties.insert(target, ties);
