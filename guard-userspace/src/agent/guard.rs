@@ -24,7 +24,7 @@ use crate::kernel::{Kernel, Ladder, stats};
 use crate::model::input::{Inherited, SpawnErrno};
 use crate::model::{Action, CgroupId, Fact, FactKind, Input, InputKind, Stamp, TargetId};
 use crate::policy;
-use crate::sinks::log;
+use crate::sinks::{log, tiers::TierLogs};
 use guard_common::GateMode;
 use guard_common::abi::Control;
 use operator::{Desk, Ended};
@@ -52,6 +52,7 @@ pub struct Guard {
     pub lost: BTreeMap<&'static str, u64>,
     /// The first refusal of each target's storms.
     pub storms: Storms,
+    tier_logs: TierLogs,
     /// Targets to be surveyed: not all that happened to them was seen.
     unseen: BTreeSet<TargetId>,
     /// How trees that operators wanted ended have ended; to be given to [`Self::ended`].
@@ -126,8 +127,10 @@ impl Guard {
         };
         let accounts = Accounts::find(&v2_mount);
         let (desk, ends) = Desk::open();
+        let tier_logs = TierLogs::below(&config.state_dir);
         let mut guard = Self {
             config,
+            tier_logs,
             engine,
             kernel,
             places,
@@ -205,6 +208,7 @@ impl Guard {
             if let Some(place) = self.places.get(fact.target) {
                 log::publish(fact, &place.config.name);
                 self.storms.hear(fact, &place.config.name);
+                self.tier_logs.hear(fact, &place.config);
             }
         }
     }
