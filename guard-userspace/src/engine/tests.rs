@@ -1,5 +1,6 @@
 //! The pure rooms together: what goes in, what comes out.
 
+mod looks;
 mod orders;
 mod properties;
 mod scene;

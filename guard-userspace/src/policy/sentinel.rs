@@ -20,6 +20,9 @@ const LOOKS_NS: [(Level, u64); 3] = [
 /// A look without an answer is asked for again after so long, in ns.
 const ANSWER_NS: u64 = 30_000_000_000;
 
+/// One that came to nothing is tried again after so long, in ns: at once would be again and again.
+const AGAIN_LOOK_NS: u64 = 2_000_000_000;
+
 /// At nuclear trees are ended first; what is not better after so long is restarted, in ns. (`strict`
 /// restarts at once.)
 const RESTART_AFTER_NS: u64 = 10_000_000_000;
@@ -76,7 +79,11 @@ pub fn decide(
 fn wants_look(state: &TargetState, now: &Now) -> bool {
     let at_ns = now.at.boot_ns;
     let waits = |asked: u64| at_ns < asked.saturating_add(ANSWER_NS);
-    if state.trees().all().is_empty() || state.watched().asked_ns().is_some_and(waits) {
+    let failed = |at: u64| at_ns < at.saturating_add(AGAIN_LOOK_NS);
+    if state.trees().all().is_empty()
+        || state.watched().asked_ns().is_some_and(waits)
+        || state.watched().failed_ns().is_some_and(failed)
+    {
         return false;
     }
     let pressed = now.pressed_ns.is_some();

@@ -217,7 +217,7 @@ impl TargetState {
                 self.ends.ended(outcome, at.boot_ns);
                 self.deeds.ended(outcome, at.boot_ns);
                 if outcome.action == LOOK {
-                    self.watched.unanswered();
+                    self.watched.unanswered(at.boot_ns);
                 }
                 if outcome.kind == OutcomeKind::Done && outcome.limits.is_some() {
                     self.in_force = outcome.limits;

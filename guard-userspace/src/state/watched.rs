@@ -13,6 +13,8 @@ pub struct Watched {
     looked_ns: Option<u64>,
     /// When a look was decided that has no answer yet.
     asked_ns: Option<u64>,
+    /// When one came to nothing last, since when there was none that did not.
+    failed_ns: Option<u64>,
 }
 
 /// One tree, as it was seen last.
@@ -63,9 +65,16 @@ impl Watched {
         self.asked_ns = Some(at_ns);
     }
 
+    /// When a look came to nothing, ns of CLOCK_BOOTTIME; `None`: the last one did not.
+    #[must_use]
+    pub const fn failed_ns(&self) -> Option<u64> {
+        self.failed_ns
+    }
+
     /// It came to nothing.
-    pub const fn unanswered(&mut self) {
+    pub const fn unanswered(&mut self, at_ns: u64) {
         self.asked_ns = None;
+        self.failed_ns = Some(at_ns);
     }
 
     /// Takes what was seen at `at_ns`.
@@ -88,6 +97,7 @@ impl Watched {
         self.zombies.clone_from(&evidence.zombies);
         self.looked_ns = Some(at_ns);
         self.asked_ns = None;
+        self.failed_ns = None;
     }
 
     /// Nothing is there any more.
