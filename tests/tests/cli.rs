@@ -9,6 +9,8 @@
 mod alone;
 #[path = "cli/bad.rs"]
 mod bad;
+#[path = "cli/commands.rs"]
+mod commands;
 #[path = "cli/disk.rs"]
 mod disk;
 #[path = "cli/ended.rs"]
@@ -96,6 +98,25 @@ fn main() {
         trial(
             "an_agent_that_stops_ends_what_it_began",
             ended::an_agent_that_stops_ends_what_it_began,
+        ),
+        trial(
+            "a_command_starts_an_agent_where_none_runs",
+            commands::starts_an_agent,
+        ),
+        trial(
+            "a_gate_that_was_there_before_a_command_stays",
+            commands::keeps_what_was,
+        ),
+        trial(
+            "an_agent_for_a_command_ends_with_it",
+            commands::ends_with_its_command,
+        ),
+        trial("validate_says_which_criterion_fails", commands::validate),
+        trial("crisis_says_what_did_not_help", commands::crisis),
+        trial("enforce_and_prevent_read_back", commands::enforce),
+        trial(
+            "docker_compose_accepts_what_compose_prints",
+            commands::compose,
         ),
         trial("metrics_are_valid_and_exact", seen::metrics),
         trial("healthz_is_well", seen::healthz),

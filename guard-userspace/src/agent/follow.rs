@@ -4,6 +4,7 @@ use super::clock;
 use super::guard::Guard;
 use super::report::Running;
 use super::signals::Signals;
+use crate::api::logs::{self, Logs};
 use crate::api::{Door, Orders, Snapshot, Snapshots, listen, router, serve};
 use crate::kernel::reader::Reader;
 use crate::sinks::log::Log;
@@ -100,7 +101,9 @@ async fn serve_all(
         tracing::error!("{error}");
         running.problems.push(error);
     };
-    let through = |door| router(snapshots.clone(), orders.clone(), door);
+    let logs = Logs::of(&guard.config);
+    let through =
+        |door| router(snapshots.clone(), orders.clone(), door).merge(logs::routes(logs.clone()));
     let tcp = Door::Tcp {
         token_file: guard.config.http.token_file.clone(),
     };

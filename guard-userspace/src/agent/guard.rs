@@ -29,7 +29,7 @@ use crate::kernel::{Kernel, Ladder, stats};
 use crate::model::input::{Inherited, SpawnErrno};
 use crate::model::{Action, CgroupId, Fact, FactKind, Input, InputKind, Stamp, TargetId};
 use crate::policy;
-use crate::sinks::log;
+use crate::sinks::{log, tiers::TierLogs};
 use deeds::{Hands, News};
 use diary::Diary;
 use guard_common::GateMode;
@@ -61,6 +61,7 @@ pub struct Guard {
     /// The first refusal of each target's storms.
     pub storms: Storms,
     contents: Contents,
+    tier_logs: TierLogs,
     /// Targets to be surveyed: not all that happened to them was seen.
     unseen: BTreeSet<TargetId>,
     /// How trees that operators wanted ended have ended; to be given to [`Self::ended`].
@@ -145,8 +146,10 @@ impl Guard {
         let (desk, ends) = Desk::open();
         let (hands, news) = Hands::open();
         let diary = Diary::open(&config.state_dir, config.mode);
+        let tier_logs = TierLogs::below(&config.state_dir);
         let mut guard = Self {
             config,
+            tier_logs,
             engine,
             kernel,
             places,
@@ -234,6 +237,7 @@ impl Guard {
             if let Some(place) = self.places.get(fact.target) {
                 log::publish(fact, &place.config.name);
                 self.storms.hear(fact, &place.config.name);
+                self.tier_logs.hear(fact, &place.config);
             }
         }
     }

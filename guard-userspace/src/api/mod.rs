@@ -7,6 +7,7 @@ pub mod act;
 pub mod auth;
 pub mod health;
 pub mod listen;
+pub mod logs;
 pub mod router;
 pub mod serve;
 pub mod snapshot;

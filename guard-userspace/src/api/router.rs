@@ -53,7 +53,8 @@ async fn status(State(snapshots): State<Snapshots>) -> Response {
 }
 
 async fn nothing_here() -> Response {
-    let why = "nothing here; there are /healthz, /metrics, /api/v1/status and POST /api/v1/actions";
+    let why = "nothing here; there are /healthz, /metrics, /api/v1/status, /api/v1/logs/TIER and POST \
+               /api/v1/actions";
     act::problem(StatusCode::NOT_FOUND, why)
 }
 

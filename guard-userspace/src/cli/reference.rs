@@ -19,9 +19,8 @@ holds. An unknown key is an error. A target begins with the values of its `profi
 values replace them one by one; where the column generic is empty, both have the same. Without a
 file the container `metamcp` is guarded with profile metamcp.
 
-Not all of it has an effect yet. This version acts on `mode`, `canary_every`, `listen`,
-`token_file`, the targets with their profiles, `protect`, `grace` (of `kill` and `retire`), `max_processes`, the four rates and bursts, `modes`, the levels by number of
-processes with `clear_after`; the rest is checked, so that a file written today stays right.
+Some of it has no effect yet: `park_for`, `parked_max`, `limits.nproc` and `[[notify]]` are checked, so
+that a file written today stays right, and used by later versions.
 ";
 
 /// A key of the example.

@@ -3,7 +3,7 @@
 use super::units::{Bytes, Percent, write_time};
 use core::time::Duration;
 use serde::{Deserialize, Serialize};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// How long a tree's leaf must do nothing to be called idle: `calm` ≥ `pressure` ≥ `lasting`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -90,6 +90,30 @@ pub struct Tiers {
     pub resource_enforcer: Tier,
     /// Guards a container's start.
     pub startup_preventer: Tier,
+}
+
+impl Tiers {
+    /// The tiers that have a switch and a log file.
+    pub const NAMES: [&str; 4] = [
+        "nuclear_monitor",
+        "host_monitor",
+        "resource_enforcer",
+        "startup_preventer",
+    ];
+
+    /// A tier's log file, where it is one of [`Self::NAMES`].
+    #[must_use]
+    pub fn log_of(&self, tier: &str, state_dir: &Path) -> Option<PathBuf> {
+        let own = match tier {
+            "nuclear_monitor" => &self.nuclear_monitor.log,
+            "host_monitor" => &self.host_monitor.log,
+            "resource_enforcer" => &self.resource_enforcer.log,
+            "startup_preventer" => &self.startup_preventer.log,
+            _ => return None,
+        };
+        let usual = || state_dir.join("logs").join(format!("{tier}.log"));
+        Some(own.clone().unwrap_or_else(usual))
+    }
 }
 
 /// A tier's switch and log.

@@ -2,6 +2,7 @@
 
 mod healthy;
 mod levels;
+mod looks;
 mod orders;
 mod properties;
 mod scene;

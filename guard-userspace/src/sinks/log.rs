@@ -1,5 +1,6 @@
 //! Facts as log events. Names of events and fields are a contract: dashboards read them.
 
+pub(super) mod acts;
 mod story;
 
 use super::json::FlatJson;
@@ -127,36 +128,8 @@ pub fn publish(fact: &Fact, target: &str) {
         FactKind::Disarmed { why } => info!(event, target, why, "{target} is gone: {why}"),
         FactKind::Breach { .. } => breach(event, target, &fact.kind),
         FactKind::Level { from, to, why } => level(event, target, *from, *to, why),
-        FactKind::Decision {
-            tier,
-            action,
-            reason,
-            what,
-            quiet,
-            refused,
-            ..
-        } => {
-            if *quiet && *action != "role" && *action != "protect" {
-                debug!(event, target, tier, action, reason, what, refused);
-            } else {
-                info!(event, target, tier, action, reason, what, refused);
-            }
-        }
-        FactKind::Action {
-            action,
-            quiet,
-            outcome,
-            done,
-            ..
-        } => {
-            if *quiet {
-                debug!(event, target, action, outcome, done);
-            } else if *done {
-                info!(event, target, action, outcome, done);
-            } else {
-                warn!(event, target, action, outcome, done);
-            }
-        }
+        FactKind::Decision { .. } => acts::decision(event, target, &fact.kind),
+        FactKind::Action { .. } => acts::action(event, target, &fact.kind),
         FactKind::Retired { ending, processes } => info!(
             event,
             target,

@@ -4,3 +4,4 @@ pub mod json;
 pub mod log;
 pub mod metrics;
 pub mod plain;
+pub mod tiers;

@@ -173,7 +173,11 @@ pub const SUITES: &[Suite] = &[
         about: "the command line and the running agent, as an operator meets them",
         kind: Kind::Binary(Binary {
             test: "cli",
-            programs: &[("jq", "jq"), ("promtool", "prometheus")],
+            programs: &[
+                ("jq", "jq"),
+                ("promtool", "prometheus"),
+                ("docker-compose", "docker-compose"),
+            ],
             environment: &[("GUARD_EXPECT_MODE", "deny")],
             machine: None,
             timeout: Duration::from_secs(10 * 60),
