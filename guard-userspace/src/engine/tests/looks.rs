@@ -25,7 +25,7 @@ fn a_look_that_came_to_nothing_is_not_tried_again_at_once() {
     scene.feed(failed());
     scene.feed(InputKind::Tick);
     assert_eq!(looks(&scene), 1);
-    scene.wait_ms(2_001);
+    scene.wait_ms(5_001);
     scene.feed(InputKind::Tick);
     assert_eq!(looks(&scene), 2);
     scene.feed(InputKind::Evidence(crate::model::Evidence::default()));
