@@ -83,7 +83,7 @@ pub fn in_order() -> Result<()> {
     same(
         "Docker's limit",
         one.inspect("{{.HostConfig.PidsLimit}}")?.as_str(),
-        "600",
+        "1600",
     )?;
     same("the neighbour's init", neighbour.pid()?, beside)?;
     guard.agent.stop_cleanly().map(drop)
