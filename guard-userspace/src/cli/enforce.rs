@@ -32,7 +32,16 @@ pub(super) struct TargetReport {
 }
 
 /// What else is read back of a target, and whether it is as it should be.
-pub(super) type More = fn(&TargetStatus) -> (Vec<Step>, Vec<String>);
+pub(super) type More = fn(&TargetStatus, Who) -> (Vec<Step>, Vec<String>);
+
+/// Whose status it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Who {
+    /// The agent's that runs.
+    Running,
+    /// One's that was started for this, whose tiers are off.
+    Own,
+}
 
 /// Puts the limits in force, and reads all back.
 ///
@@ -40,8 +49,8 @@ pub(super) type More = fn(&TargetStatus) -> (Vec<Step>, Vec<String>);
 /// No agent answers and none can be started, there is no such target, the operator did not confirm; or
 /// ([`Code::CheckFailed`], said already) something is not as wanted.
 pub(super) fn run(options: &Options, socket: &Path) -> Result<(), Failure> {
-    limit(Whole::Enforce, options, socket, |target| {
-        (methods(target), Vec::new())
+    limit(Whole::Enforce, options, socket, |target, who| {
+        (methods(target, who), Vec::new())
     })
 }
 
@@ -62,16 +71,21 @@ pub(super) fn limit(
     let all = status.targets.iter();
     let meant = all.filter(|one| target.is_none_or(|name| one.name == name));
     let mut targets = Vec::new();
+    let who = if agent.is_own() {
+        Who::Own
+    } else {
+        Who::Running
+    };
     for one in meant {
-        targets.push(of(action, one, options, socket, more)?);
+        let reads = |seen: &TargetStatus| more(seen, who);
+        targets.push(of(action, one, options, socket, reads)?);
     }
     if targets.is_empty() {
         let error = anyhow!("there is no target {}", target.unwrap_or("yet"));
         return Err(Failure::new(Code::NotFound, error));
     }
-    let own = agent.is_own();
     agent.end()?;
-    if own {
+    if who == Who::Own {
         let note = if action == Whole::Prevent {
             "Docker's limits stay; the gate and later starts are an agent's: sudo metamcp-guard run"
         } else {
@@ -102,7 +116,7 @@ fn of(
     before: &TargetStatus,
     options: &Options,
     socket: &Path,
-    more: More,
+    more: impl Fn(&TargetStatus) -> (Vec<Step>, Vec<String>),
 ) -> Result<TargetReport, Failure> {
     let name = before.name.clone();
     let mut notes = Vec::new();
@@ -160,7 +174,7 @@ pub(super) fn row(what: &str, found: String, ok: bool) -> Step {
 }
 
 /// The gate and the tiers.
-fn methods(target: &TargetStatus) -> Vec<Step> {
+fn methods(target: &TargetStatus, who: Who) -> Vec<Step> {
     let mut all = vec![gate(target)];
     if let Some(limits) = &target.limits {
         let cap = limits.max_processes;
@@ -175,10 +189,19 @@ fn methods(target: &TargetStatus) -> Vec<Step> {
         all.push(row("gate spawn_rate", rate, true));
     }
     for (tier, on) in &target.sentinel.tiers {
-        let found = if *on { "on" } else { "off" };
-        all.push(row(&format!("tier {tier}"), found.to_owned(), true));
+        all.push(row(&format!("tier {tier}"), switch(*on, who), true));
     }
     all
+}
+
+/// Whether a tier is on.
+pub(super) fn switch(on: bool, who: Who) -> String {
+    let words = match (on, who) {
+        (true, _) => "on",
+        (false, Who::Running) => "off",
+        (false, Who::Own) => "off while no agent runs",
+    };
+    words.to_owned()
 }
 
 /// How it refuses.
@@ -243,7 +266,7 @@ mod tests {
             },
             ..TargetStatus::default()
         };
-        let mut methods = methods(&target);
+        let mut methods = methods(&target, Who::Running);
         methods.push(Step {
             what: "memory".to_owned(),
             wanted: "4294967296".to_owned(),

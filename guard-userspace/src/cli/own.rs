@@ -25,6 +25,9 @@ const START: Duration = Duration::from_secs(60);
 /// Longest that a target may take to be found after that.
 const FIND: Duration = Duration::from_secs(10);
 
+/// The same for a cgroup that does not exist.
+const GONE: Duration = Duration::from_secs(1);
+
 /// Longest that its limits may take to be in force once the target is found.
 const LIMIT: Duration = Duration::from_secs(5);
 
@@ -125,7 +128,7 @@ impl Agent {
                         }
                         None => {}
                         Some(_) if since.elapsed() > FIND && need == Need::Named => return Ok(()),
-                        Some(what) if since.elapsed() > FIND => {
+                        Some(what) if since.elapsed() > patience(&status, target) => {
                             return Err(Failure::new(Code::NotFound, anyhow!(what)));
                         }
                         Some(_) => found = Some((since, now)),
@@ -274,6 +277,16 @@ fn missing(status: &Status, target: Option<&str>) -> Option<String> {
         .map(|one| format!("{} ({})", one.name, one.watches))
         .collect();
     (!absent.is_empty()).then(|| format!("not there: {}; is it running?", absent.join(", ")))
+}
+
+/// A container is Docker's to find; a cgroup is there or not.
+fn patience(status: &Status, target: Option<&str>) -> Duration {
+    let mut absent = meant(status, target).filter(|one| !one.armed);
+    let is_gone = |one: &TargetStatus| {
+        let path = one.watches.strip_prefix("cgroup ");
+        path.is_some_and(|path| !Path::new(path).exists())
+    };
+    if absent.any(is_gone) { GONE } else { FIND }
 }
 
 fn are_held(status: &Status, target: Option<&str>) -> bool {

@@ -1,7 +1,7 @@
 //! `prevent`: start-up protection, now and for every later start.
 
 use super::args::Whole as Options;
-use super::enforce::{self, gate, row};
+use super::enforce::{self, Who, gate, row, switch};
 use super::exit::Failure;
 use crate::model::deed::Step;
 use crate::model::status::TargetStatus;
@@ -16,15 +16,16 @@ pub(super) fn run(options: &Options, socket: &Path) -> Result<(), Failure> {
     enforce::limit(Whole::Prevent, options, socket, protection)
 }
 
-fn protection(target: &TargetStatus) -> (Vec<Step>, Vec<String>) {
+fn protection(target: &TargetStatus, who: Who) -> (Vec<Step>, Vec<String>) {
     let (seen, mut lacks) = (&target.sentinel, Vec::new());
     let is_container = !target.watches.starts_with("cgroup");
     let on = seen.tiers.get("startup_preventer").copied() == Some(true);
+    let is_lack = !on && who == Who::Running;
     let mut all = vec![gate(target)];
     if is_container {
-        let found = if on { "on" } else { "off" };
-        all.push(row("tier startup_preventer", found.to_owned(), on));
-        if !on {
+        let found = switch(on, who);
+        all.push(row("tier startup_preventer", found, !is_lack));
+        if is_lack {
             lacks.push(
                 "later starts are not guarded: set `startup_preventer = { on = true }` under \
                  [target.tiers]"
@@ -73,25 +74,28 @@ mod tests {
 
     #[test]
     fn a_tier_that_is_off_is_said_to_guard_no_later_start() {
-        let (rows, lacks) = protection(&target(true));
+        let (rows, lacks) = protection(&target(true), Who::Running);
         assert!(lacks.is_empty());
         assert!(
             rows.iter()
                 .any(|row| row.found == "120 a second after 960 at once")
         );
-        let (rows, lacks) = protection(&target(false));
+        let (rows, lacks) = protection(&target(false), Who::Running);
         assert!(lacks.iter().any(|lack| lack.contains("not guarded")));
         assert!(
             rows.iter()
                 .any(|row| !row.ok && row.what == "tier startup_preventer")
         );
+        // Where no agent runs that is said, and the limits are put in force all the same.
+        let (_, lacks) = protection(&target(false), Who::Own);
+        assert!(lacks.is_empty());
     }
 
     #[test]
     fn a_cgroup_has_no_start() {
         let mut cgroup = target(true);
         cgroup.watches = "cgroup /x".to_owned();
-        let (rows, lacks) = protection(&cgroup);
+        let (rows, lacks) = protection(&cgroup, Who::Running);
         assert_eq!(lacks.len(), 1);
         assert!(!rows.iter().any(|row| row.what == "start-up bucket"));
     }

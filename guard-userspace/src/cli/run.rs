@@ -49,5 +49,9 @@ fn briefly(command: i32, config: &mut Config) -> Result<(), Failure> {
     if Pins::left().is_empty() {
         config.on_agent_exit = OnAgentExit::Release;
     }
+    // It does what it is asked for, and nothing of its own accord.
+    for target in &mut config.targets {
+        target.tiers.switch_off();
+    }
     Ok(())
 }

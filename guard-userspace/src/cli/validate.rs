@@ -48,7 +48,9 @@ pub(super) fn run(options: &Options, socket: &Path) -> Result<(), Failure> {
     let report = loop {
         let status = client::status(agent.socket());
         for (name, samples) in &mut series {
-            samples.push(look(status.as_ref().ok(), name, wait.elapsed()));
+            let mut sample = look(status.as_ref().ok(), name, wait.elapsed());
+            sample.own = agent.is_own();
+            samples.push(sample);
         }
         let over = wait.is_over();
         let report = report(&series, over, wait.elapsed());

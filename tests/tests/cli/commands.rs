@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use guard_tests::agent::{PINS, command, finish, output};
 use guard_tests::check::{eventually, same};
 use guard_tests::guarded::{Guarded, ONLY};
-use guard_tests::{Cgroup, Folder};
+use guard_tests::{Agent, Cgroup, Folder};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
@@ -228,13 +228,20 @@ pub fn validate() -> Result<()> {
         found.map(|one| one["result"].clone()).unwrap_or_default()
     };
     same("processes", of(&report, "processes"), "holds".into())?;
-    same("monitoring", of(&report, "monitoring"), "holds".into())?;
     same("health", of(&report, "health"), "unread".into())?;
-    let (out, _) = scene.run(&["validate", "--window", "1s"], 0)?;
+    // The agent was started for this.
+    same("monitoring", of(&report, "monitoring"), "unread".into())?;
+    let mut agent = Agent::run(&scene.words(&["--observe"]))?;
+    agent.wait_for("armed", SOON, |_| true)?;
+    let report = scene.json(&["validate", "--window", "1s"], 0)?;
+    same("monitoring", of(&report, "monitoring"), "holds".into())?;
     ensure!(
-        out.contains("off by the configuration: host_monitor"),
-        "{out}"
+        report
+            .to_string()
+            .contains("off by the configuration: host_monitor"),
+        "{report}"
     );
+    agent.stop_cleanly()?;
 
     let scene = Scene::set("validate-not", 3, &levels(2))?;
     let report = scene.json(&["validate", "--window", "10m"], 1)?;
@@ -249,8 +256,8 @@ pub fn crisis() -> Result<()> {
     let one = &report["targets"][0];
     same("level", one["verdict"]["level"].as_str(), Some("normal"))?;
     same("steps", one["steps"].as_array().map(Vec::len), Some(0))?;
-    let (out, _) = scene.run(&["crisis"], 0)?;
-    ensure!(out.contains("normal: nothing to do"), "{out}");
+    let advice = one["verdict"]["advice"].as_str();
+    same("advice", advice, Some("nothing to do"))?;
 
     let mut scene = Scene::protecting("sleep", "crisis-not", 4, &levels(2))?;
     let dry = scene.json(&["crisis", "--dry-run"], 0)?;
@@ -279,7 +286,10 @@ pub fn enforce() -> Result<()> {
             .unwrap_or_default()
     };
     ensure!(found("gate max_processes").starts_with("77,"), "{report}");
-    ensure!(found("tier nuclear_monitor") == "on", "{report}");
+    ensure!(
+        found("tier nuclear_monitor") == "off while no agent runs",
+        "{report}"
+    );
     let expected = std::env::var("GUARD_EXPECT_MODE").unwrap_or_default();
     // Under a profile whose Node would not bear EPERM, `deny` is `kill` (gate.md §3).
     ensure!(

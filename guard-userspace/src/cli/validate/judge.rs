@@ -22,6 +22,8 @@ pub struct Sample {
     pub at: Duration,
     /// Why the agent itself is not well; empty while it is.
     pub agent: Vec<String>,
+    /// The agent was started for this, and no tier is on.
+    pub own: bool,
     /// The target.
     pub target: TargetStatus,
 }
@@ -43,6 +45,7 @@ impl Sample {
         Some(Self {
             at,
             agent,
+            own: false,
             target: target.clone(),
         })
     }
@@ -210,6 +213,10 @@ fn monitoring(samples: &[Sample], last: &Sample) -> Criterion {
     if let Some(away) = samples.iter().find(|sample| !sample.target.armed) {
         let words = format!("it was not there after {} s", away.at.as_secs());
         return criterion(name, Stands::Failed, words);
+    }
+    if last.own {
+        let words = "no agent ran before: gate and tiers are at work while one does";
+        return criterion(name, Stands::Unread, words.to_owned());
     }
     let tiers = &last.target.sentinel.tiers;
     let of = |on: bool| {

@@ -11,6 +11,7 @@ fn sample(at: u64) -> Sample {
     Sample {
         at: Duration::from_secs(at),
         agent: Vec::new(),
+        own: false,
         target: TargetStatus {
             armed: true,
             mode: "deny".to_owned(),
@@ -151,6 +152,8 @@ fn the_agent_must_sense_and_the_target_be_there() {
     check(&ill, "monitoring", Stands::Failed, "not proved itself");
     let away = series(|at, one| one.target.armed = at != 5);
     check(&away, "monitoring", Stands::Failed, "not there after 5 s");
+    let own = series(|_, one| one.own = true);
+    check(&own, "monitoring", Stands::Unread, "no agent ran before");
     let never = judge(&[], true);
     assert!(never.iter().all(|one| one.result == Stands::Failed));
 }
