@@ -24,8 +24,8 @@ pub fn check(
         return refused(format!("{name} is no container: it cannot {}", deed.name()));
     }
     // A container that has ended can be started again.
-    let is_there = state.cgroup().is_some();
-    if !is_there && !(deed.restarts() && tier == Tier::Operator) {
+    let may_start = deed.restarts() && tier == Tier::Operator;
+    if state.cgroup().is_none() && !may_start {
         return refused(format!("{name} is not there"));
     }
     if let Some(other) = state.deeds().pending()
