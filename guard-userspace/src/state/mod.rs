@@ -9,6 +9,7 @@ pub mod good;
 pub mod kin;
 pub mod leaks;
 pub mod rate;
+mod said;
 pub mod sizes;
 pub mod storm;
 pub mod target;

@@ -9,15 +9,14 @@ use super::kin::Kin;
 use super::leaks::Leaks;
 use super::rate::Rate;
 use super::storm::Storm;
-use super::trees::{Holding, Trees};
+use super::trees::Trees;
 use super::trend::Trend;
 use super::watched::Watched;
 use crate::config::TargetConfig;
 use crate::model::input::{Inherited, Limit, SpawnErrno};
 use crate::model::kin::Survey;
 use crate::model::{
-    Action, CgroupId, Decision, FactKind, Health, Input, InputKind, Level, OutcomeKind, Stamp,
-    Verdict,
+    Action, CgroupId, Decision, Health, Input, InputKind, Level, OutcomeKind, Stamp, Verdict,
 };
 use guard_common::{GateLimits, GateMode};
 use std::collections::BTreeMap;
@@ -333,34 +332,6 @@ impl TargetState {
                 start.family_ns = verdict.at.boot_ns;
             }
             self.kin.judged(*pid, family);
-        }
-    }
-
-    /// What was said is not said again.
-    fn said(&mut self, verdict: &Verdict) {
-        if self.cgroup.is_some() {
-            self.trend.see(verdict.at.second(), verdict.count);
-        }
-        let leaks = verdict.said.iter().filter_map(|fact| match fact {
-            FactKind::Leak { family, .. } => Some(family.as_str()),
-            _ => None,
-        });
-        self.leaks.told(leaks);
-        self.trend.grows(verdict.grows);
-        let is_told = |fact: &FactKind| matches!(fact, FactKind::CapTooSmall { .. });
-        if verdict.said.iter().any(is_told) {
-            self.cap_told_ns = Some(verdict.at.boot_ns);
-        }
-        self.start_judged |= verdict.started;
-        if verdict.started && verdict.level == Level::Normal {
-            let holdings = self.trees.holdings(&self.kin).into_iter();
-            let count = |holding: &Holding| u64::try_from(holding.roots.len()).unwrap_or(u64::MAX);
-            self.good_start = Some(good::Start {
-                live: self.counts.seen().live,
-                families: holdings
-                    .map(|(family, holding)| (family.to_owned(), count(&holding)))
-                    .collect(),
-            });
         }
     }
 
