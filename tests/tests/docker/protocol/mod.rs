@@ -109,7 +109,7 @@ impl Neighbour {
         let command = [stage.image.as_str(), "node", "-e", spawn];
         let container = Container::run(&stage.docker, &parent, "neighbour", &command)?;
         eventually("the neighbour runs", SOON, || {
-            Ok(witness.counts()?.live == 2)
+            Ok(witness.counts()?.execs == 2)
         })?;
         Ok(Self {
             before: Seen::by(&witness.counts()?),
