@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use guard_tests::check::{eventually, same};
 
-use super::{Neighbour, Rules, at_level, booted, decided, servers, serves};
+use super::{Neighbour, Rules, at_level, booted, decided, leak, servers, serves};
 use crate::metamcp::{BOOT, PATIENCE};
 use crate::profile::RESERVE;
 use crate::scene::{OnStage, SOON};
@@ -25,12 +25,7 @@ pub fn duplicates() -> Result<()> {
     let own = servers(SERVERS).layout.processes();
     let init = gateway.container.pid()?;
     let idle = gateway.state()?;
-    // One after the other: of those that start together the gateway's idle one need not be the youngest.
-    for _ in 0..8 {
-        let answer = gateway.list(&gateway.open()?, PATIENCE);
-        same("served", answer.servers.len(), SERVERS)?;
-        gateway.settled(BOOT)?;
-    }
+    leak(gateway, 8, SERVERS)?;
     let newest: Vec<u32> = gateway
         .settled(BOOT)?
         .with_role("idle")

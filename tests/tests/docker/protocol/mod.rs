@@ -2,6 +2,8 @@
 //! the configuration, and counts are sized for two CPUs; the rules are the ones that hold by default.
 
 pub mod cleanup;
+pub mod commands;
+pub mod memory;
 pub mod restarts;
 pub mod spared;
 
@@ -157,6 +159,17 @@ pub fn at_level(guard: &Guard, level: &str) -> Result<Value> {
     })
     .with_context(|| format!("{last}; {}", guard.agent.last_words()))?;
     Ok(last)
+}
+
+/// So many sessions, one after the other, each served and never ended. (Of those that start together the
+/// gateway's idle one need not be the youngest.)
+pub fn leak(gateway: &MetaMcp, sessions: u64, servers: usize) -> Result<()> {
+    for _ in 0..sessions {
+        let answer = gateway.list(&gateway.open()?, PATIENCE);
+        ensure!(answer.servers.len() == servers, "not served: {answer}");
+        gateway.settled(BOOT)?;
+    }
+    Ok(())
 }
 
 /// A new session lists all servers, at its first list or at the next one: the idle instance that it is
