@@ -205,7 +205,7 @@ fn trees() -> Vec<Trial> {
 
 /// What the agent does of its own accord.
 fn by_protocol() -> Vec<Trial> {
-    use protocol::{cleanup, commands, memory, restarts, spared};
+    use protocol::{cleanup, commands, gone, memory, restarts, spared};
     vec![
         trial("idle_duplicates_are_retired", cleanup::duplicates),
         trial(
@@ -215,6 +215,7 @@ fn by_protocol() -> Vec<Trial> {
         trial("a_count_alone_ends_no_live_session", spared::live_sessions),
         trial("memory_is_given_back_tree_by_tree", memory::tree_by_tree),
         trial("a_crisis_is_cleaned_up", commands::crisis),
+        trial("orphans_that_mind_no_end_of_file_are_ended", gone::orphans),
         trial(
             "strict_restarts_then_recreates_then_stops",
             restarts::strict,

@@ -3,6 +3,7 @@
 
 pub mod cleanup;
 pub mod commands;
+pub mod gone;
 pub mod memory;
 pub mod restarts;
 pub mod spared;
