@@ -194,10 +194,9 @@ fn a_pid_that_is_another_s_now_is_in_no_tree() {
     assert_eq!(stage.look(&[], &[]).trees, []);
 }
 
-/// `cargo test -p guard-userspace --lib -- --ignored --nocapture five_hundred`: prints how long a look
-/// at 500 processes takes.
+/// All of them are seen; `cargo test -p guard-userspace --lib -- --nocapture five_hundred` prints how
+/// long that takes.
 #[test]
-#[ignore = "measures, and judges nothing"]
 fn five_hundred_processes_are_looked_at() {
     let mut stage = Stage::new("many");
     let mut trees = Vec::new();
@@ -205,7 +204,7 @@ fn five_hundred_processes_are_looked_at() {
         let pids: Vec<u32> = (0..4).map(|_| stage.start(&mut sleep(), tree)).collect();
         trees.push((tree, pids[0], TreeKind::Tree));
     }
-    let mut times: Vec<Duration> = (0..20)
+    let mut times: Vec<Duration> = (0..5)
         .map(|_| {
             let began = Instant::now();
             assert_eq!(stage.look(&[1], &trees).trees.len(), 125);
@@ -215,7 +214,7 @@ fn five_hundred_processes_are_looked_at() {
     times.sort();
     println!(
         "a look at 500 processes: median {:?}, longest {:?}",
-        times[10], times[19]
+        times[2], times[4]
     );
 }
 
