@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
-use super::{Rules, at_level, booted, decided, leak, servers};
+use super::{Rules, booted, decided, leak, servers};
 use crate::metamcp::BOOT;
 use crate::profile::{GATE_ALONE, until};
 use crate::scene::OnStage;
@@ -71,6 +71,5 @@ pub fn tree_by_tree() -> Result<()> {
         all >> 20,
         critical >> 20
     ));
-    at_level(&guard, "warning").map(drop)?;
     guard.agent.stop_cleanly().map(drop)
 }
