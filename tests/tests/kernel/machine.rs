@@ -87,51 +87,6 @@ pub fn clock_is_set() -> Result<()> {
     scene.guarded.agent.stop_cleanly().map(drop)
 }
 
-/// Where a machine's real-time clock takes the second at which it is to wake it.
-const ALARM: &str = "/sys/class/rtc/rtc0/wakealarm";
-
-/// How long the machine sleeps.
-const SLEEP_S: i64 = 4;
-
-/// By how much CLOCK_BOOTTIME, which goes on in sleep, is before CLOCK_MONOTONIC, which stands still.
-fn slept() -> i64 {
-    let now = [ClockId::Boottime, ClockId::Monotonic].map(|clock| clock_gettime(clock).tv_sec);
-    let [boottime, monotonic] = now;
-    boottime - monotonic
-}
-
-/// The machine sleeps (suspend to idle) in mid-life: the agent goes on, nothing is missed, and the bucket
-/// has what came in meanwhile, no more.
-pub fn machine_sleeps() -> Result<()> {
-    in_a_machine()?;
-    const BURST: u64 = 20;
-    let gate = format!("max_processes = 1000\nspawn_rate = 1\nspawn_burst = {BURST}");
-    let scene = Scene::set("sleep", &gate)?;
-    let storm = || scene.storm(&["execs", "40", "--hold", "0"]);
-    let began = clock_gettime(ClockId::Boottime).tv_sec;
-    let mut ran = storm()?.executed;
-    let before = slept();
-    fs::write(ALARM, "0").context(ALARM)?;
-    fs::write(ALARM, format!("+{SLEEP_S}")).context(ALARM)?;
-    fs::write("/sys/power/state", "freeze").context("/sys/power/state")?;
-    let slept = slept() - before;
-    ensure!(slept >= SLEEP_S / 2, "the machine slept for {slept} s");
-    ran += storm()?.executed;
-    let since = clock_gettime(ClockId::Boottime).tv_sec - began;
-    let most = BURST + u64::try_from(since)? + 1;
-    ensure!(ran <= most, "{ran} ran where the bucket had {most}");
-    ensure!(
-        ran > BURST,
-        "{ran} ran: nothing came in while the machine slept"
-    );
-    eventually("the agent is well", SOON, || {
-        let status = scene.guarded.status()?;
-        Ok(status.sensing && status.gate.proved && status.problems.is_empty())
-    })?;
-    scene.at_rest()?;
-    scene.guarded.agent.stop_cleanly().map(drop)
-}
-
 /// Most pids of a machine, set back when dropped.
 struct PidMax(String);
 
