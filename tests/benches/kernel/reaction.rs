@@ -147,7 +147,7 @@ fn measure(
         guard,
     );
     table.add(
-        &format!("{what}: over {THRESHOLD} for"),
+        &format!("{what}: from the first moment over {THRESHOLD} to the last"),
         "ms",
         over_ms,
         guard.map(|_| 0.0),
