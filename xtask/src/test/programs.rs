@@ -121,15 +121,31 @@ fn in_machine(
     if machine.docker {
         docker::add(&mut options, &built.program)?;
     }
-    let ended = vm::run(&options, &mut |line| match line {
-        vm::Line::Output(text) => {
-            println!("{text}");
-            tally.line(text);
-        }
-        vm::Line::Notice(text) => step::say(text),
-    })?;
-    Ok(Some(ended.code == 0))
+    let mut emulated = false;
+    let once = |tally: &mut Tally, emulated: &mut bool| {
+        vm::run(&options, &mut |line| match line {
+            vm::Line::Output(text) => {
+                println!("{text}");
+                tally.line(text);
+            }
+            vm::Line::Notice(text) => {
+                *emulated |= text.contains(INT3);
+                step::say(text);
+            }
+        })
+    };
+    let mut ended = once(tally, &mut emulated);
+    if ended.is_err() && emulated {
+        step::say("that is the emulation's doing, not the kernel's: trying once more");
+        *tally = Tally::default();
+        ended = once(tally, &mut emulated);
+    }
+    Ok(Some(ended?.code == 0))
 }
+
+/// An emulated CPU that meets a breakpoint which another one has taken away already, while the kernel changes
+/// its own code (text_poke_bp, arch/x86/kernel/alternative.c): seen in 2 of some 60 machines of 6.12.
+const INT3: &str = "Oops: int3";
 
 /// A test program and the programs that it starts beside the agent: the storms.
 #[derive(Debug, PartialEq, Eq)]
