@@ -4,6 +4,7 @@
 use super::args::Compose as Options;
 use super::exit::{Code, Failure};
 use super::{client, load, out};
+use crate::config::docker_limits::{LEAST_TASKS, TASKS_PER_PROCESS, enough_tasks};
 use crate::config::protocol::DockerLimits;
 use crate::config::units::Bytes;
 use crate::config::{TargetConfig, TargetSource};
@@ -11,10 +12,6 @@ use crate::model::Status;
 use anyhow::anyhow;
 use core::fmt::Write;
 use std::path::Path;
-
-/// Tasks per process allowed, and the least limit on tasks: as `policy::limits` has them.
-const TASKS_PER_PROCESS: u64 = 16;
-const LEAST_TASKS: u64 = 512;
 
 /// Crashes that MetaMCP is told to bear where each refusal is one.
 const ATTEMPTS: u64 = 10;
@@ -157,7 +154,7 @@ fn size(bytes: u64) -> String {
 fn tasks(text: &mut String, config: &TargetConfig, limits: &DockerLimits, known: &Known) {
     let cap = config.gate.max_processes.processes();
     let cap = known.cap.unwrap_or(cap);
-    let enough = cap.saturating_mul(TASKS_PER_PROCESS).max(LEAST_TASKS);
+    let enough = enough_tasks(cap);
     let pids = limits.pids.unwrap_or(enough);
     let _ = write!(
         text,

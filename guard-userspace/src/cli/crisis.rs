@@ -89,16 +89,7 @@ pub(super) fn run(options: &Options, socket: &Path) -> Result<(), Failure> {
         dry_run: options.whole.dry_run,
         targets,
     };
-    if options.whole.json {
-        out::json(&report)?;
-    } else {
-        out::print(&words(&report))?;
-    }
-    if report.ok {
-        Ok(())
-    } else {
-        Err(Failure::said(Code::CheckFailed))
-    }
+    out::report(&report, options.whole.json, words, report.ok)
 }
 
 fn find<'a>(status: &'a Status, name: &str) -> Option<&'a TargetStatus> {

@@ -98,17 +98,11 @@ pub(super) fn limit(
         dry_run: options.dry_run,
         targets,
     };
-    if options.json {
-        out::json(&report)?;
-    } else {
-        let all = report.targets.iter().map(words);
-        out::print(&all.collect::<Vec<_>>().join("\n"))?;
-    }
-    if report.ok {
-        Ok(())
-    } else {
-        Err(Failure::said(Code::CheckFailed))
-    }
+    let all = |report: &Report| {
+        let targets = report.targets.iter().map(words);
+        targets.collect::<Vec<_>>().join("\n")
+    };
+    out::report(&report, options.json, all, report.ok)
 }
 
 fn of(

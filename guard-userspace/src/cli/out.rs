@@ -1,6 +1,6 @@
 //! Standard output, whose reader may go away: `… | head` is no error.
 
-use super::exit::Failure;
+use super::exit::{Code, Failure};
 use anyhow::Context;
 use serde::Serialize;
 use std::io::{self, ErrorKind, Write};
@@ -20,6 +20,28 @@ pub fn print(text: &str) -> Result<(), Failure> {
 pub fn json(value: &impl Serialize) -> Result<(), Failure> {
     let text = serde_json::to_string_pretty(value).context("cannot write JSON")?;
     print(&(text + "\n"))
+}
+
+/// Prints a check's report: as JSON, or in words.
+///
+/// # Errors
+/// As [`print()`]; or, after that, [`Code::CheckFailed`] where the report is not good.
+pub fn report<R: Serialize>(
+    report: &R,
+    as_json: bool,
+    words: impl FnOnce(&R) -> String,
+    ok: bool,
+) -> Result<(), Failure> {
+    if as_json {
+        json(report)?;
+    } else {
+        print(&words(report))?;
+    }
+    if ok {
+        Ok(())
+    } else {
+        Err(Failure::said(Code::CheckFailed))
+    }
 }
 
 /// As [`print()`].

@@ -63,16 +63,7 @@ pub(super) fn run(options: &Options, socket: &Path) -> Result<(), Failure> {
     };
     drop(wait);
     agent.end()?;
-    if options.json {
-        out::json(&report)?;
-    } else {
-        out::print(&words(&report))?;
-    }
-    if report.ok {
-        Ok(())
-    } else {
-        Err(Failure::said(Code::CheckFailed))
-    }
+    out::report(&report, options.json, words, report.ok)
 }
 
 /// # Errors

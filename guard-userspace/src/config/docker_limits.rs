@@ -10,10 +10,17 @@ use toml::Spanned;
 
 /// Tasks per process allowed: an npx server is 3 processes and 23 tasks, a node gateway up to 11
 /// tasks and its build helpers more.
-const TASKS_PER_PROCESS: u64 = 16;
+pub const TASKS_PER_PROCESS: u64 = 16;
 
 /// Least sensible limit on tasks.
-const LEAST_TASKS: u64 = 512;
+pub const LEAST_TASKS: u64 = 512;
+
+/// A limit on tasks that is no more than a back-stop where so many processes may live.
+#[must_use]
+pub fn enough_tasks(processes: u64) -> u64 {
+    let enough = processes.saturating_mul(TASKS_PER_PROCESS);
+    enough.max(LEAST_TASKS)
+}
 
 /// Docker refuses less.
 const LEAST_MEMORY: Bytes = Bytes(6 << 20);
@@ -94,7 +101,7 @@ pub(super) fn check(on: &mut Overlay<'_>, target: &TargetConfig) {
     let Some(limits) = &target.limits else { return };
     memory(on, limits);
     let cap = target.gate.max_processes.processes();
-    let enough = cap.saturating_mul(TASKS_PER_PROCESS).max(LEAST_TASKS);
+    let enough = enough_tasks(cap);
     if let Some(pids) = limits.pids.filter(|&pids| pids < enough) {
         let cause = format!(
             "`limits.pids` = {pids} breaks Node: it counts threads, of which each node process has \

@@ -5,7 +5,7 @@
 
 mod apply;
 pub mod checked;
-mod docker_limits;
+pub mod docker_limits;
 pub mod error;
 pub mod gate;
 mod lists;

@@ -2,23 +2,18 @@
 
 use super::start;
 use crate::config::TargetConfig;
+use crate::config::docker_limits::enough_tasks;
 use crate::config::units::Bytes;
 use crate::model::Stamp;
 use crate::model::deed::DockerLimits;
 use crate::state::TargetState;
-
-/// Tasks per process allowed: a node gateway has 11, its build helpers more (workload.md).
-const TASKS_PER_PROCESS: u64 = 16;
-
-/// Least limit on tasks.
-const LEAST_TASKS: u64 = 512;
 
 /// The limits of the config in Docker's units; `None`: it has none.
 #[must_use]
 pub fn of(state: &TargetState, config: &TargetConfig, now: Stamp) -> Option<DockerLimits> {
     let limits = config.limits.as_ref()?;
     let cap = start::cap(state, config, now);
-    let tasks = cap.saturating_mul(TASKS_PER_PROCESS).max(LEAST_TASKS);
+    let tasks = enough_tasks(cap);
     let bytes = |bytes: Option<Bytes>| bytes.map(|bytes| bytes.0);
     Some(DockerLimits {
         memory: bytes(limits.memory),
