@@ -90,7 +90,7 @@ pub struct Mark {
 }
 
 /// Longest name of a target, in bytes, with its final NUL.
-pub const NAME_MAX: usize = 256;
+pub const NAME_MAX: usize = 248;
 
 /// Whose a slot is, for later agents. Written by the agent alone.
 #[repr(C)]
@@ -98,12 +98,16 @@ pub const NAME_MAX: usize = 256;
 pub struct Owner {
     /// The target's name, NUL-padded; empty: the slot is nobody's.
     name: [u8; NAME_MAX],
+    /// The cap that was fixed when it had started, in processes; 0: none was. The limits in force do not
+    /// tell: they are lower while the gate is tightened.
+    auto_cap: u64,
 }
 
 impl Owner {
     /// Nobody.
     pub const NOBODY: Self = Self {
         name: [0; NAME_MAX],
+        auto_cap: 0,
     };
 
     /// A target of that name; `None`: it is empty or too long.
@@ -114,6 +118,25 @@ impl Owner {
         let to = owner.name.get_mut(..name.len()).filter(|_| fits)?;
         to.copy_from_slice(name.as_bytes());
         Some(owner)
+    }
+
+    /// The same with the cap that was fixed.
+    #[must_use]
+    pub const fn with_auto_cap(mut self, cap: Option<u64>) -> Self {
+        self.auto_cap = match cap {
+            Some(cap) => cap,
+            None => 0,
+        };
+        self
+    }
+
+    /// The cap that was fixed when it had started; `None`: none was.
+    #[must_use]
+    pub const fn auto_cap(&self) -> Option<u64> {
+        match self.auto_cap {
+            0 => None,
+            cap => Some(cap),
+        }
     }
 
     /// The name; `None`: it is nobody's, or no name.
@@ -198,9 +221,23 @@ mod tests {
         check(&longest[1..], Some(&longest[1..]));
         let broken = Owner {
             name: [0xff; NAME_MAX],
+            auto_cap: 0,
         };
         assert_eq!(broken.name(), None);
     }
+
+    #[test]
+    fn an_owner_keeps_the_cap_that_was_fixed() {
+        let owner = Owner::of("metamcp").unwrap();
+        assert_eq!(owner.auto_cap(), None);
+        let fixed: Owner = Note::of(&owner.with_auto_cap(Some(202))).read();
+        assert_eq!(
+            (fixed.name(), fixed.auto_cap()),
+            (Some("metamcp"), Some(202))
+        );
+        assert_eq!(fixed.with_auto_cap(None), owner);
+    }
+
     #[test]
     fn slots_are_within_one_each_by_itself() {
         let mut inside = Inside::default();

@@ -216,6 +216,9 @@ impl Guard {
                 };
                 let target = permit.target();
                 let outcome = actions::execute(permit, &mut self.kernel);
+                if outcome.limits.is_some() {
+                    self.leave_note(target);
+                }
                 if outcome.action == "protect" {
                     self.unseen.insert(target);
                 }

@@ -165,14 +165,26 @@ impl Tables {
         all.collect()
     }
 
-    /// Says whose a slot is; `None`: nobody's.
+    /// Says whose a slot is, and the cap that was fixed for it; `None`: nobody's.
     ///
     /// # Errors
     /// No such slot.
-    pub fn set_owner(&mut self, slot: u32, name: Option<&str>) -> Result<(), TableError> {
+    pub fn set_owner(
+        &mut self,
+        slot: u32,
+        name: Option<&str>,
+        auto_cap: Option<u64>,
+    ) -> Result<(), TableError> {
         // A longer name than fits is not known to a later agent, and its target begins anew.
         let owner = name.and_then(Owner::of).unwrap_or(Owner::NOBODY);
-        self.note(life::OWNERS + slot, &owner)
+        self.note(life::OWNERS + slot, &owner.with_auto_cap(auto_cap))
+    }
+
+    /// The cap that an earlier agent fixed for the target in a slot.
+    #[must_use]
+    pub fn auto_cap(&self, slot: u32) -> Option<u64> {
+        let note = self.notes.get(&(life::OWNERS + slot), 0).ok()?;
+        note.read::<Owner>().auto_cap()
     }
 
     /// What is within the targets in all slots, where anything is or was.

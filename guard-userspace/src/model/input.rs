@@ -3,7 +3,7 @@
 use super::kin::{Birth, Survey, TreeSeen};
 use super::{CgroupId, Evidence, Health, Order, Outcome, ProcessKey, Stamp, TargetId};
 use guard_common::tree::Place;
-use guard_common::{GateLimits, GateMode, TargetCounters};
+use guard_common::{GateMode, TargetCounters};
 
 /// Something happened to a target.
 #[derive(Clone, Debug, PartialEq)]
@@ -221,8 +221,8 @@ impl BreachVerdict {
 pub struct Inherited {
     /// Its counts: they went on.
     pub counters: TargetCounters,
-    /// The limits that were in force.
-    pub limits: GateLimits,
+    /// The cap that had been fixed for it.
+    pub auto_cap: Option<u64>,
     /// Its cgroup is the one that was held; else it is another one, and only its slot is the same.
     pub held: bool,
 }

@@ -340,14 +340,12 @@ impl TargetState {
     fn inherit(&mut self, inherited: &Inherited) {
         let Inherited {
             counters,
-            limits,
+            auto_cap,
             held,
         } = inherited;
         self.counts.resume(counters);
         self.lost.insert("ring", counters.lost);
-        if *held && limits.startup_ns == 0 {
-            self.auto_cap = Some(limits.max_processes);
-        }
+        self.auto_cap = auto_cap.filter(|_| *held);
     }
 
     /// Nothing lives in a cgroup that is gone; its totals stay.

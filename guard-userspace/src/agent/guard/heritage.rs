@@ -41,10 +41,7 @@ impl Guard {
             return false;
         };
         if !place.inherited {
-            let named = self.kernel.tables.set_owner(id.0, Some(&place.config.name));
-            if let Err(error) = named {
-                tracing::debug!(%error, "a later agent will not know whose slot this is");
-            }
+            self.leave_note(id);
             return false;
         }
         let mut names = self.kernel.tables.expected(id.0).into_iter();
@@ -57,6 +54,19 @@ impl Guard {
         true
     }
 
+    /// Writes down for later agents whose a slot is, and the cap that was fixed for it.
+    pub(super) fn leave_note(&mut self, id: TargetId) {
+        let Some(place) = self.places.get(id) else {
+            return;
+        };
+        let known = self.engine.target(id);
+        let auto_cap = known.and_then(|known| known.state.auto_cap());
+        let name = Some(place.config.name.as_str());
+        if let Err(error) = self.kernel.tables.set_owner(id.0, name, auto_cap) {
+            tracing::debug!(%error, "a later agent will not know whose slot this is");
+        }
+    }
+
     /// Takes over a target that an earlier agent has left; `None`: none has, or it was taken over already.
     /// What was its cgroup meanwhile and is no more is let go of.
     pub(super) fn take_over(&mut self, id: TargetId, up: &Up) -> Option<Box<Inherited>> {
@@ -67,10 +77,9 @@ impl Guard {
         let held = self.kernel.tables.slot_of(up.id.0) == Some(id.0);
         self.let_go_of_slot(id, Some(up));
         let counters = self.whole(id, &self.kernel.tables.counters(id.0).ok()?);
-        let limits = self.kernel.tables.limits(id.0).ok()?;
         Some(Box::new(Inherited {
             counters,
-            limits,
+            auto_cap: self.kernel.tables.auto_cap(id.0),
             held,
         }))
     }

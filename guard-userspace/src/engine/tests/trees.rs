@@ -2,6 +2,7 @@
 //! gateway's life.
 
 use super::*;
+use crate::model::input::Inherited;
 use crate::model::kin::Birth;
 use guard_common::tree::force::Post;
 use guard_common::tree::{Place, Role};
@@ -337,4 +338,37 @@ fn the_auto_cap_is_what_memory_carries_and_is_fixed_when_the_start_is_over() {
     scene.done();
     scene.wait_ms(60_000);
     assert_eq!(scene.permitted(memory(3_000_000_000)), [], "it stays");
+}
+
+/// The limits that are in force then may be those of an emergency.
+#[test]
+fn an_agent_that_takes_over_keeps_the_cap_that_was_fixed_and_not_a_tightened_one() {
+    let taken_over = |held| {
+        let mut scene = Scene::new(Mode::Enforce, container(Profile::Metamcp));
+        scene.feed(gate(GateMode::Kill));
+        scene.done();
+        let inherited = Inherited {
+            counters: TargetCounters::default(),
+            auto_cap: Some(160),
+            held,
+        };
+        scene.feed(InputKind::Up {
+            cgroup: CgroupId(7),
+            path: String::new(),
+            adopted: 0,
+            inherited: Some(Box::new(inherited)),
+            from_birth: false,
+            started_ns: 1,
+        });
+        scene.done();
+        let memory = InputKind::Memory {
+            reclaimable: 0,
+            bytes: 100_000_000,
+            limit: Some(4_000_000_000),
+        };
+        scene.feed(memory);
+        limits(scene.permits.last().unwrap()).max_processes
+    };
+    assert_eq!(taken_over(true), 160);
+    assert_eq!(taken_over(false), 188, "of another cgroup it says nothing");
 }
