@@ -15,6 +15,7 @@ use crate::rails::Permit;
 use member::Crowd;
 use std::collections::BTreeMap;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -77,25 +78,37 @@ pub fn begin(
     ready: impl FnOnce() + Send + 'static,
     tell: impl FnOnce(Vec<Outcome>) + Send + 'static,
 ) -> io::Result<JoinHandle<()>> {
+    let broken_off = failed(
+        &permits,
+        "a defect of the guard's own broke it off: see its log",
+    );
     let run = move || {
         ready();
-        let endings = permits
-            .into_iter()
-            .filter_map(|permit| match permit.action() {
-                Action::End(ending) => Some(ending.clone()),
-                _ => None,
-            });
-        let mut outcomes = Vec::new();
-        let mut by_how: BTreeMap<How, Vec<Ending>> = BTreeMap::new();
-        for ending in endings {
-            by_how.entry(ending.how).or_default().push(ending);
-        }
-        for (how, endings) in by_how {
-            outcomes.extend(outcomes_of(endings, how, &scene));
-        }
-        tell(outcomes);
+        tell(whole(broken_off, || all(permits, &scene)));
     };
     Builder::new().name("end".to_owned()).spawn(run)
+}
+
+/// What `work` gives, or `broken_off` where it panics: trees whose end nobody hears of would hold back
+/// all that are chosen later.
+fn whole(broken_off: Vec<Outcome>, work: impl FnOnce() -> Vec<Outcome>) -> Vec<Outcome> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or(broken_off)
+}
+
+fn all(permits: Vec<Permit>, scene: &Scene) -> Vec<Outcome> {
+    let endings = permits
+        .into_iter()
+        .filter_map(|permit| match permit.action() {
+            Action::End(ending) => Some(ending.clone()),
+            _ => None,
+        });
+    let mut by_how: BTreeMap<How, Vec<Ending>> = BTreeMap::new();
+    for ending in endings {
+        by_how.entry(ending.how).or_default().push(ending);
+    }
+    let all = by_how.into_iter();
+    all.flat_map(|(how, endings)| outcomes_of(endings, how, scene))
+        .collect()
 }
 
 /// Why nothing could be tried.

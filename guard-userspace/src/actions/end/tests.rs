@@ -136,6 +136,18 @@ fn socket() -> (UnixStream, OwnedFd) {
 }
 
 #[test]
+fn what_breaks_off_is_heard_of_as_failed() {
+    let outcome = |words: &str| {
+        let kind = OutcomeKind::Failed(words.to_owned());
+        vec![outcome(ending(How::End, 1), &End::default(), kind)]
+    };
+    let broken_off = whole(outcome("broken off"), || panic!("a defect, for the test"));
+    assert_eq!(why(&broken_off[0]), "broken off");
+    let other = whole(outcome("broken off"), || outcome("it stayed"));
+    assert_eq!(why(&other[0]), "it stayed");
+}
+
+#[test]
 fn a_tree_is_killed_and_its_neighbour_lives() {
     let stage = Stage::new("kill");
     let (mut one, mut other) = (Running::sleep(), Running::sleep());
