@@ -121,7 +121,7 @@ impl Guard {
             memory_bytes: memory.map(|memory| memory.bytes),
             memory_limit_bytes: memory.and_then(|memory| memory.limit),
             lost_events: named(state.lost()),
-            sentinel: sentinel::of(state, &known.config),
+            sentinel: sentinel::of(known),
         })
     }
 }

@@ -229,7 +229,12 @@ fn notes(target: &TargetStatus) -> Vec<String> {
 
 /// What was done to it, and what it suffers.
 fn sentinel(seen: &SentinelStatus) -> Vec<String> {
-    let mut notes = Vec::new();
+    let incident = seen.incident.iter().map(|open| {
+        let (id, why, peak) = (open.id, &open.why, open.peak_live);
+        let step = open.escalation;
+        format!("incident {id} is open, escalation {step} of 4, at most {peak} live: {why}")
+    });
+    let mut notes: Vec<String> = incident.collect();
     let mut say = |is: bool, note: &str| {
         if is {
             notes.push(note.to_owned());

@@ -197,7 +197,9 @@ impl<'s> Exposition<'s, '_> {
                     .map(|n| n as u64)
             },
         )?;
-        self.gauge("incident_open", "1 while an incident is open", |_| Some(0))
+        self.gauge("incident_open", "1 while an incident is open", |t| {
+            Some(u64::from(t.sentinel.incident.is_some()))
+        })
     }
 
     fn totals(&mut self) -> fmt::Result {

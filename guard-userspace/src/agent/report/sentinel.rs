@@ -3,15 +3,23 @@
 use crate::agent::clock;
 use crate::config::protocol::Count;
 use crate::config::{TargetConfig, units};
+use crate::engine::Target;
+use crate::incident::Open;
 use crate::model::status::sentinel::{
-    LevelsStatus, MemoryLevelsStatus, SentinelStatus, StartStatus, VictimStatus, ZombiesStatus,
+    IncidentStatus, LevelsStatus, MemoryLevelsStatus, SentinelStatus, StartStatus, VictimStatus,
+    ZombiesStatus,
 };
 use crate::model::{Level, Stamp};
 use crate::policy;
 use crate::state::TargetState;
 
 /// Of one target, now.
-pub(super) fn of(state: &TargetState, config: &TargetConfig) -> SentinelStatus {
+pub(super) fn of(known: &Target) -> SentinelStatus {
+    let Target {
+        config,
+        state,
+        incidents,
+    } = known;
     let now = clock::now();
     let deeds = state.deeds();
     let failed = deeds.failed().max_by_key(|failed| failed.at_ns);
@@ -20,6 +28,7 @@ pub(super) fn of(state: &TargetState, config: &TargetConfig) -> SentinelStatus {
     let cgroup = state.cgroup().map(|cgroup| cgroup.id);
     SentinelStatus {
         measured: measured.name().to_owned(),
+        incident: incidents.open().map(incident),
         pressed_since_ms: state.pressed_ns().map(|at| wall_ms(at, now)),
         health: state.health().name().to_owned(),
         frozen: deeds.is_frozen(),
@@ -46,6 +55,17 @@ pub(super) fn of(state: &TargetState, config: &TargetConfig) -> SentinelStatus {
         limited: cgroup.is_some() && deeds.limited() == cgroup,
         victims: victims(state, config, measured, now),
         zombies: zombies(state),
+    }
+}
+
+fn incident(open: &Open) -> IncidentStatus {
+    IncidentStatus {
+        id: open.id,
+        since_ms: open.since.wall_ms,
+        why: open.why.clone(),
+        escalation: open.escalation,
+        peak_live: open.peak_live,
+        peak_memory_bytes: open.peak_memory,
     }
 }
 

@@ -1,6 +1,7 @@
 //! What an operator reads.
 
 use super::*;
+use crate::model::status::sentinel::IncidentStatus;
 use crate::model::status::{
     CgroupStatus, Counts, FamilyStatus, GatewayStatus, LimitsStatus, StormStatus,
 };
@@ -52,6 +53,16 @@ fn status() -> Status {
             words: "node (pid 41) got no new process: there is no room".to_owned(),
             ..StormStatus::default()
         }),
+        sentinel: SentinelStatus {
+            incident: Some(IncidentStatus {
+                id: 1_790_000_000_000,
+                why: "35 processes too many".to_owned(),
+                escalation: 2,
+                peak_live: 61,
+                ..IncidentStatus::default()
+            }),
+            ..SentinelStatus::default()
+        },
         ..TargetStatus::default()
     };
     let waiting = TargetStatus {
@@ -91,6 +102,7 @@ fn the_table_shows_figures_reasons_and_who_is_waited_for() {
     metamcp: 54 slots: 14 trees of npx @modelcontextprotocol/server-memory (42 processes)
     metamcp: critical: held at the cap: 60 of 60 slots taken
     metamcp: spawns are being refused; the first: node (pid 41) got no new process: there is no room
+    metamcp: incident 1790000000000 is open, escalation 2 of 4, at most 61 live: 35 processes too many
     later: waiting for container later
     ");
 }

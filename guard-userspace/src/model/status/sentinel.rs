@@ -10,6 +10,8 @@ use std::collections::BTreeMap;
 pub struct SentinelStatus {
     /// The level that the figures ask for now; `level` is left later than it is entered.
     pub measured: String,
+    /// The incident that is open; `None`: none is.
+    pub incident: Option<IncidentStatus>,
     /// Since when there is pressure, milliseconds since 1970 (UTC); `None`: there is none.
     pub pressed_since_ms: Option<i64>,
     /// What the container's own health check says; `unknown` where there is none.
@@ -53,6 +55,24 @@ pub struct SentinelStatus {
     pub victims: Vec<VictimStatus>,
     /// Parents that do not wait for their children, as they were looked at last.
     pub zombies: Vec<ZombiesStatus>,
+}
+
+/// An incident: from the first sign to proven recovery.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct IncidentStatus {
+    /// Its number, which its facts have too.
+    pub id: u64,
+    /// When it was opened, milliseconds since 1970 (UTC).
+    pub since_ms: i64,
+    /// The first sign, in words.
+    pub why: String,
+    /// 1 handled by itself, 2 much, 3 it goes on after a cleanup, 4 the host suffers.
+    pub escalation: u8,
+    /// Most live processes in it.
+    pub peak_live: u64,
+    /// Most memory in use in it.
+    pub peak_memory_bytes: u64,
 }
 
 /// A container's start.

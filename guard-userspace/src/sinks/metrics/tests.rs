@@ -1,7 +1,7 @@
 //! What a scraper gets.
 
 use super::{Format, render};
-use crate::model::status::sentinel::SentinelStatus;
+use crate::model::status::sentinel::{IncidentStatus, SentinelStatus};
 use crate::model::status::{Counts, GateStatus, ProgramStatus, Status, TargetStatus};
 use std::io::Write;
 use std::process::{Command, Stdio};
@@ -63,6 +63,7 @@ fn status() -> Status {
             killed_by_operator: 6,
             sentinel: SentinelStatus {
                 restarts: 1,
+                incident: Some(IncidentStatus::default()),
                 killed_by: [("operator".to_owned(), 6)].into(),
                 ..SentinelStatus::default()
             },
@@ -112,6 +113,7 @@ fn counters_start_at_zero_and_labels_are_escaped() {
         format!("metamcp_guard_parked_total{{{target}}} 0"),
         format!("metamcp_guard_storms_total{{{target},limit=\"max_processes\"}} 3"),
         format!("metamcp_guard_level{{{target}}} 2"),
+        format!("metamcp_guard_incident_open{{{target}}} 1"),
         format!("metamcp_guard_gate_mode{{{target},mode=\"kill\"}} 1"),
         format!("metamcp_guard_gate_mode{{{target},mode=\"lsm\"}} 0"),
         format!("metamcp_guard_lost_events_total{{{target},source=\"ring\"}} 2"),
