@@ -41,7 +41,7 @@ impl Follow {
         let mut running = Running {
             started_ms: clock::now().wall_ms,
             sensing: true,
-            problems: Vec::new(),
+            degraded: Vec::new(),
         };
         let (status, snapshots) = Snapshots::channel(guard.status(&running));
         let (orders, mut asked) = Orders::channel();
@@ -99,7 +99,7 @@ async fn serve_all(
     let mut failed = |error: listen::ListenError| {
         let error = error.to_string();
         tracing::error!("{error}");
-        running.problems.push(error);
+        running.degraded.push(error);
     };
     let logs = Logs::of(&guard.config);
     let through =

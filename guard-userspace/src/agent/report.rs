@@ -22,7 +22,7 @@ pub struct Running {
     /// Whether the kernel's events are being read.
     pub sensing: bool,
     /// What does not work beside the gate.
-    pub problems: Vec<String>,
+    pub degraded: Vec<String>,
 }
 
 impl Guard {
@@ -43,6 +43,13 @@ impl Guard {
             taken_ms: clock::now().wall_ms,
             sensing: running.sensing,
             problems: self.problems(running, &covering),
+            degraded: running
+                .degraded
+                .iter()
+                .map(String::as_str)
+                .chain(self.diary.problem())
+                .map(str::to_owned)
+                .collect(),
             gate: GateStatus {
                 mode: self.gate.mode.name().to_owned(),
                 proved: self.gate.proved,
@@ -62,7 +69,7 @@ impl Guard {
     }
 
     fn problems(&self, running: &Running, covering: &Covering) -> Vec<String> {
-        let mut problems = running.problems.clone();
+        let mut problems = Vec::new();
         if !running.sensing {
             let words = "the kernel's events are not read any more: restart the agent";
             problems.push(words.to_owned());
@@ -70,7 +77,6 @@ impl Guard {
         if self.config.mode == Mode::Enforce && !self.gate.proved {
             problems.push(format!("the gate has not proved itself: {}", self.gate.why));
         }
-        problems.extend(self.diary.problem().map(str::to_owned));
         if let Some(why) = &covering.problem {
             problems.push(format!(
                 "execs over a limit are not denied now, and their processes die instead: {why}"

@@ -15,6 +15,8 @@ pub struct Health {
     pub status: &'static str,
     /// Why it fails: cause and fix of each.
     pub reasons: Vec<String>,
+    /// What else does not work: cause and fix of each.
+    pub degraded: Vec<String>,
     /// Whether the kernel's events are being read.
     pub sensing: bool,
     /// `enforce` or `observe`.
@@ -46,6 +48,7 @@ pub fn health(snapshot: &Snapshot, age: Duration) -> Health {
     Health {
         status: if reasons.is_empty() { "ok" } else { "failing" },
         reasons,
+        degraded: status.degraded.clone(),
         sensing: status.sensing && !stale,
         mode: status.mode.clone(),
         gate: status.gate.clone(),

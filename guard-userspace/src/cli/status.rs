@@ -68,7 +68,7 @@ fn table(status: &Status) -> String {
         status.mode,
         gate(&status.gate)
     );
-    for problem in &status.problems {
+    for problem in status.problems.iter().chain(&status.degraded) {
         text.push_str(&format!("! {problem}\n"));
     }
     if status.counting == Events::Typed.name() {

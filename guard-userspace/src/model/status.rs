@@ -24,6 +24,9 @@ pub struct Status {
     pub sensing: bool,
     /// Why `/healthz` says 503; empty while all is well.
     pub problems: Vec<String>,
+    /// What else does not work, while the guard guards: `/healthz` says 200.
+    #[serde(default)]
+    pub degraded: Vec<String>,
     /// How the gate refuses, and whether that was shown.
     pub gate: GateStatus,
     /// What could not be observed, by place, apart from the targets' own.

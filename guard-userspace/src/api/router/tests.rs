@@ -62,6 +62,13 @@ async fn healthz_is_200_while_all_is_well_and_503_with_reasons() {
     let answer = get(status(), "/healthz", "").await;
     assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
     assert!(answer.contains(r#""status":"ok","reasons":[]"#), "{answer}");
+    let mut degraded = status();
+    degraded
+        .degraded
+        .push("the journal's disk is full".to_owned());
+    let answer = get(degraded, "/healthz", "").await;
+    assert!(answer.starts_with("HTTP/1.1 200 "), "it guards: {answer}");
+    assert!(answer.contains("the journal's disk is full"), "{answer}");
     let mut failing = status();
     failing
         .problems
