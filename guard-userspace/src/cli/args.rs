@@ -229,24 +229,12 @@ const KILL: &str = "Examples:\n  \
 /// Options of `retire` and `kill`.
 #[derive(Debug, Args)]
 pub struct End {
-    /// The target. May be left out where there is one.
-    #[arg(value_name = "TARGET")]
-    pub target: Option<String>,
+    /// What and how.
+    #[command(flatten)]
+    pub whole: Whole,
     /// Pid (on the host) of any process of the tree. [default: every unprotected tree]
     #[arg(long, value_name = "PID", value_parser = clap::value_parser!(u32).range(1..))]
     pub tree: Option<u32>,
-    /// Only say which trees, and what it costs.
-    #[arg(long)]
-    pub dry_run: bool,
-    /// Do not ask.
-    #[arg(long)]
-    pub yes: bool,
-    /// Print JSON.
-    #[arg(long)]
-    pub json: bool,
-    /// The configuration, where no agent runs and one is started for this.
-    #[command(flatten)]
-    pub config: ConfigFile,
 }
 
 /// Options of `disarm`.

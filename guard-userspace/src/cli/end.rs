@@ -1,6 +1,6 @@
 //! `retire` and `kill`: ends trees by hand, through the running agent.
 
-use super::args::End as Options;
+use super::args::{End as Options, Whole};
 use super::exit::{Code, Failure};
 use super::own::{Agent, Need};
 use super::{ask, client, out};
@@ -14,25 +14,31 @@ use std::path::Path;
 /// No agent answers, nobody is meant, the operator did not confirm; or ([`Code::CheckFailed`], said
 /// already) not all that was meant has ended.
 pub(super) fn run(how: How, options: &Options, socket: &Path) -> Result<(), Failure> {
-    let target = options.target.as_deref();
-    let agent = Agent::reach(socket, &options.config, target, Need::Running)?;
+    let Whole {
+        target,
+        dry_run,
+        yes,
+        json,
+        config,
+    } = &options.whole;
+    let agent = Agent::reach(socket, config, target.as_deref(), Need::Running)?;
     let socket = agent.socket();
     let mut request = ActionRequest {
         action: how,
-        target: options.target.clone(),
+        target: target.clone(),
         tree: options.tree,
         only: None,
         dry_run: true,
     };
-    if !options.dry_run && !options.yes {
+    if !dry_run && !yes {
         let would: ActionAnswer = client::act(socket, &request)?;
         confirm(how, &would)?;
         request.only = Some(would.trees.iter().map(|tree| tree.tree).collect());
     }
-    request.dry_run = options.dry_run;
+    request.dry_run = *dry_run;
     let answer: ActionAnswer = client::act(socket, &request)?;
     agent.end()?;
-    if options.json {
+    if *json {
         out::json(&answer)?;
     } else {
         out::print(&words(&answer))?;

@@ -86,7 +86,7 @@ pub(super) const RECREATE: &str = "Examples:\n  \
     sudo metamcp-guard recreate metamcp --dry-run   what it costs\n  \
     sudo metamcp-guard recreate metamcp --yes";
 
-/// Options of what is done to a target as a whole.
+/// Options of what is done to a target, as a whole or to its trees.
 #[derive(Debug, Args)]
 pub struct Whole {
     /// The target. May be left out where there is one.
