@@ -1,5 +1,5 @@
-//! Boots and crowds that are healthy, under the guard: nothing of them is refused, however long they
-//! take.
+//! Boots and crowds that are healthy, under the whole guard: nothing of them is refused, however long
+//! they take, and nobody ends, whatever the count.
 //!
 //! *Cold* is a container that was made anew and has what was downloaded: npx has nothing installed and
 //! resolves, unpacks and links each package, in a folder of its own for each server, from npm's cache;
@@ -7,12 +7,13 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use guard_tests::check::same;
 use guard_tests::docker::metamcp::{Layout, Server, Setup};
+use serde_json::Value;
 
 use crate::metamcp::{Stand, TREE};
-use crate::profile::{SLOTS, guard, holds, until, untouched};
+use crate::profile::{SLOTS, guard_whole, holds, let_be, until, untouched};
 use crate::scene::OnStage;
 use crate::table;
 
@@ -57,7 +58,7 @@ impl Boot {
     pub fn run(self) -> Result<()> {
         let mut stage = OnStage::enter()?;
         let stage = stage.get()?;
-        let guard = guard(stage, CAP)?;
+        let guard = guard_whole(stage, CAP, self.servers)?;
         let setup = Setup {
             servers: if self.cold {
                 Server::cold(self.servers)
@@ -78,6 +79,10 @@ impl Boot {
         until(&guard, "counted", |target| {
             holds(target, own + TREE * trees, trees, own + SLOTS * trees)
         })?;
+        let target = guard.target()?;
+        same("excess", &target["excess"], &Value::from(0))?;
+        same("the level", &target["level"], &Value::from("normal"))?;
+        let_be(&guard)?;
         table::boot(format!(
             "| {} {} | {} | {:.0} s | {} | {} | {} MB |",
             self.servers,
@@ -98,7 +103,7 @@ pub fn five_sessions() -> Result<()> {
     const SESSIONS: u32 = 5;
     let mut stage = OnStage::enter()?;
     let stage = stage.get()?;
-    let guard = guard(stage, CAP)?;
+    let guard = guard_whole(stage, CAP, SERVERS)?;
     let setup = Setup {
         layout: Layout::Direct,
         servers: Server::npx(SERVERS),
@@ -115,6 +120,9 @@ pub fn five_sessions() -> Result<()> {
     until(&guard, "counted", |target| {
         holds(target, 1 + TREE * trees, trees, 1 + SLOTS * trees)
     })?;
+    let target = guard.target()?;
+    ensure!(target["excess"] != 0, "more than is healthy: {target}");
+    let_be(&guard)?;
     table::note(format!(
         "five sessions of ten npx servers at once: {} processes at most, {} MB; {report}",
         counts.live_peak,

@@ -23,11 +23,41 @@ pub const GATE_ALONE: &str = "[target.tiers]\nnuclear_monitor = { on = false }\n
 
 /// An agent that guards it, with these lines in its `[target.gate]`, and what may follow that.
 pub fn guard_with(stage: &Stage, gate: &str) -> Result<Guard> {
-    let target = format!(
-        "name = \"metamcp\"\ncontainer = \"metamcp\"\nprofile = \"metamcp\"\n{GATE_ALONE}\n\
-         [target.gate]\n{gate}"
-    );
+    guard_by(stage, &format!("{GATE_ALONE}\n[target.gate]\n{gate}"))
+}
+
+/// An agent that does all that the profile has it do, with this cap. The suite's servers are of
+/// `PACKAGES` packages, so of each family as many are healthy as so many different servers would be.
+pub fn guard_whole(stage: &Stage, cap: u64, servers: usize) -> Result<Guard> {
+    let allowed = 4 * servers.div_ceil(PACKAGES);
+    let gate = format!("max_processes = {cap}");
+    guard_by(
+        stage,
+        &format!("allowed_instances = {allowed}\n[target.gate]\n{gate}"),
+    )
+}
+
+fn guard_by(stage: &Stage, tables: &str) -> Result<Guard> {
+    let target =
+        format!("name = \"metamcp\"\ncontainer = \"metamcp\"\nprofile = \"metamcp\"\n{tables}");
     Guard::start(&stage.docker, &target, &[])
+}
+
+/// `Server::npx` and `Server::node` go round so many.
+const PACKAGES: usize = 3;
+
+/// What somebody loses something by.
+const HARSH: [&str; 6] = ["retire", "end", "force", "kill", "restart", "recreate"];
+
+/// Whatever the level was, nobody was ended and nothing restarted.
+pub fn let_be(guard: &Guard) -> Result<()> {
+    let lines = guard.agent.events();
+    let mut harsh = lines.iter().filter(|line| {
+        let action = line["action"].as_str().unwrap_or_default();
+        line["event"] == "decision" && HARSH.contains(&action)
+    });
+    ensure!(harsh.next().is_none(), "not let be: {lines:?}");
+    Ok(())
 }
 
 /// Nothing was refused, nobody ended, and each server has its idle instance.
