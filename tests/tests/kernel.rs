@@ -268,6 +268,10 @@ fn refusing() -> Vec<Trial> {
         trial("a_full_table_of_trees_refuses", full::of_trees),
         trial("a_full_table_of_cgroups_is_said", full::of_cgroups),
         trial(
+            "full_tables_have_room_for_the_canary",
+            full::of_all_but_the_canary,
+        ),
+        trial(
             "a_full_table_of_forks_under_way_refuses",
             full::of_forks_under_way,
         ),

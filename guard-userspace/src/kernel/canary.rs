@@ -7,7 +7,7 @@ use super::Kernel;
 use super::tables::TableError;
 use crate::evidence::tree;
 use guard_common::abi::CANARY_SLOT;
-use guard_common::{GateLimits, GateMode};
+use guard_common::{GateLimits, GateMode, TargetKind};
 use std::ffi::OsString;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::process::ExitStatusExt;
@@ -155,10 +155,12 @@ fn start(kernel: &mut Kernel, mode: GateMode, stage: &Stage) -> Result<Child, Ca
     let limits = GateLimits {
         max_processes: 1,
         mode: mode as u32,
+        // Who comes into an empty container is no tree of its own: it needs no room in that table.
+        kind: TargetKind::Container as u32,
         ..GateLimits::OBSERVE
     };
     kernel.tables.set_limits(CANARY_SLOT, &limits)?;
-    kernel.tables.tag(stage.id, CANARY_SLOT)?;
+    kernel.tables.tag_canary(stage.id)?;
     let mut child = Part::Spawner
         .command()
         .spawn()
@@ -178,7 +180,7 @@ impl Stage {
     /// Takes the canary's cgroup away again.
     pub fn end(self, kernel: &mut Kernel) {
         let Self { dir, id } = self;
-        if let Err(error) = kernel.tables.untag(id) {
+        if let Err(error) = kernel.tables.untag_canary(id) {
             tracing::debug!(%error, "the canary's cgroup");
         }
         clear(&dir);

@@ -197,6 +197,7 @@ impl Kernel {
             kernel.counting = events.attach((ebpf, kills), pins, &types, parts)?;
             kernel.tables.set_mark(inherit::mark())?;
         }
+        kernel.tables.keep_room();
         kernel.types = Some(types);
         Ok((kernel, ring))
     }

@@ -24,6 +24,7 @@ pub mod pins;
 mod raw;
 pub mod reader;
 mod refuse;
+mod spare;
 pub mod stats;
 pub mod tables;
 pub mod tracefs;

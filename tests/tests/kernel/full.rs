@@ -12,14 +12,14 @@ use guard_common::TreeEntry;
 use guard_common::abi::{Control, MAX_PROCESSES};
 use guard_common::tree::force::Post;
 use guard_tests::check::{eventually, same};
-use guard_tests::guarded::{Guarded, ONLY, SOON, cap};
+use guard_tests::guarded::{Guarded, ONLY, SOON, Target, cap};
 use guard_tests::load::tally::Report;
 use guard_tests::suite::cannot_here;
 use guard_tests::tables::{Held, NOBODYS, Tables};
-use guard_tests::{Actor, Cgroup, Storm, Witness};
+use guard_tests::{Actor, Cgroup, Storm, Witness, place};
 use guard_userspace::model::status::{Counts, TargetStatus};
 
-use crate::scene::{Scene, gauges, refuses, settles};
+use crate::scene::{Scene, expected, gauges, refuses, settles};
 
 /// The slot of the only target.
 const SLOT: u32 = 0;
@@ -211,6 +211,52 @@ pub fn of_cgroups() -> Result<()> {
     drop((known, unknown));
     nothing_but_its_cgroup(&tables)?;
     scene.end()
+}
+
+/// No cgroup can be tagged and no tree added: the canary's own is, and it is refused as ever. A target that
+/// fills tables makes the gate neither silent nor seem so.
+pub fn of_all_but_the_canary() -> Result<()> {
+    let cgroup = Cgroup::new("canary")?;
+    let (path, gate) = (cgroup.path().display().to_string(), cap(20));
+    let target = Target {
+        name: ONLY,
+        path: &path,
+        gate: &gate,
+    };
+    let mut guarded = Guarded::begin_all("info", "canary_every = \"1s\"", &[target], &[])?;
+    guarded.ready(ONLY)?;
+    let tables = Tables::of(&guarded.agent)?;
+    let mut cgroups = tables.map::<u64, u32>("CGROUPS")?;
+    let tagged = fill(&mut cgroups, tables.room("CGROUPS")?, |n| {
+        ((1 << 50) + u64::from(n), OTHER)
+    })?;
+    let mut trees = tables.map::<u64, TreeEntry>("TREES")?;
+    let free = TreeEntry {
+        account: 0,
+        active_ns: 0,
+        born_ns: 0,
+        root: 0,
+        slot: OTHER,
+    };
+    let grown = fill(&mut trees, tables.room("TREES")?, |n| {
+        ((1 << 40) + u64::from(n), free)
+    })?;
+    let canary = place::cgroup_root()?.join("metamcp-guard-canary");
+    for round in 1..=3 {
+        eventually("the canary is out", SOON, || Ok(canary.is_dir()))?;
+        eventually("it is back", SOON, || Ok(!canary.is_dir()))?;
+        let gate = guarded.status()?.gate;
+        let seen = (gate.mode.as_str(), gate.proved);
+        same("mode, proved", seen, (expected()?.name(), true))
+            .with_context(|| format!("round {round}: {}", gate.why))?;
+    }
+    empty(&mut cgroups, &tagged)?;
+    empty(&mut trees, &grown)?;
+    let report = Storm::run(&cgroup, &["execs", "40", "--hold", "300"])?;
+    same("executed", report.executed, 19)?;
+    settles(&guarded, 0, 0)?;
+    nothing_but_its_cgroup(&tables)?;
+    guarded.agent.stop_cleanly().map(drop)
 }
 
 /// As many forks are under way as can be remembered: the next is refused, and gives back what it took.
