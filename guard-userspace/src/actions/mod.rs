@@ -5,5 +5,7 @@ pub mod end;
 mod execute;
 pub mod look;
 pub mod nudge;
+#[cfg(test)]
+mod table;
 
 pub use execute::execute;

@@ -2,82 +2,51 @@
 
 use super::member::Crowd;
 use super::*;
-use crate::evidence::process::{kin, ns_per_tick};
+use crate::actions::table::{SLOT, Table};
+use crate::evidence::process::ns_per_tick;
 use guard_common::ProcessEntry;
 use guard_common::tree::{Place, Role};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, Stdio};
-use std::sync::Mutex;
 use std::time::Instant;
 
-const SLOT: u32 = 3;
 const TREE: u64 = 7;
 
-/// A target's folder and the table of its processes.
-struct Stage {
-    dir: PathBuf,
-    table: Arc<Mutex<BTreeMap<u32, ProcessEntry>>>,
-}
+/// A target whose trees are ended.
+struct Stage(Table);
 
 impl Stage {
     fn new(name: &str) -> Self {
-        let dir = std::env::temp_dir().join(format!("guard-end-{}-{name}", std::process::id()));
-        std::fs::create_dir_all(&dir).unwrap();
-        let table = Arc::default();
-        Self { dir, table }
+        Self(Table::new(&format!("end-{name}")))
     }
 
     /// A child is in `tree`.
     fn put(&self, child: &Child, tree: u64) {
-        let pid = child.id();
-        let entry = ProcessEntry {
-            tasks: 1,
-            dead: 0,
-            flags: 0,
-            start_ns: kin(pid).unwrap().start_ticks * ns_per_tick() + 17,
-            place: Place::new(Role::Member, tree).0,
-            slot: SLOT,
-            parent: 0,
-        };
-        self.set(pid, entry);
+        self.0.put(child.id(), tree);
     }
 
     fn set(&self, pid: u32, entry: ProcessEntry) {
-        let mut table = self.table.lock().unwrap();
-        table.insert(pid, entry);
-        let pids: String = table.keys().map(|pid| format!("{pid}\n")).collect();
-        std::fs::write(self.dir.join("cgroup.procs"), pids).unwrap();
+        self.0.set(pid, entry);
     }
 
     fn entry(&self, child: &Child) -> ProcessEntry {
-        *self.table.lock().unwrap().get(&child.id()).unwrap()
+        self.0.entry(child.id())
     }
 
     fn scene(&self) -> Scene {
-        let table = Arc::clone(&self.table);
         Scene {
             slot: SLOT,
-            dir: self.dir.clone(),
+            dir: self.0.dir.clone(),
             grace: Duration::from_millis(300),
-            // As in the kernel, who has ended is not in it.
-            members: Members::by(move |pid| {
-                let entry = table.lock().unwrap().get(&pid).copied()?;
-                crate::evidence::process::look(pid).map(|_| entry)
-            }),
+            members: self.0.members(),
             hurry: Hurry::default(),
         }
     }
 
     fn end(&self, how: How, root: u32) -> Outcome {
         outcomes_of(vec![ending(how, root)], how, &self.scene()).remove(0)
-    }
-}
-
-impl Drop for Stage {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.dir);
     }
 }
 

@@ -1,32 +1,25 @@
 //! Real processes; the kernel side's table is one of the test's.
 
 use super::*;
+use crate::actions::table::{SLOT, Table};
 use crate::evidence::process::{kin, ns_per_tick};
-use guard_common::ProcessEntry;
-use guard_common::tree::{Place, Role};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-const SLOT: u32 = 3;
 const TREE: u64 = 7;
 
-/// A target of a folder; its processes are ended with it.
+/// A target that is looked at; its processes are ended with it.
 struct Stage {
-    dir: PathBuf,
-    table: Arc<Mutex<BTreeMap<u32, ProcessEntry>>>,
+    table: Table,
     children: Vec<Child>,
 }
 
 impl Stage {
     fn new(name: &str) -> Self {
-        let dir = std::env::temp_dir().join(format!("guard-look-{}-{name}", std::process::id()));
-        std::fs::create_dir_all(&dir).unwrap();
         Self {
-            dir,
-            table: Arc::default(),
+            table: Table::new(&format!("look-{name}")),
             children: Vec::new(),
         }
     }
@@ -36,28 +29,11 @@ impl Stage {
         let child = command.spawn().unwrap();
         let pid = child.id();
         self.children.push(child);
-        self.put(pid, tree);
+        self.table.put(pid, tree);
         pid
     }
 
-    fn put(&self, pid: u32, tree: u64) {
-        let entry = ProcessEntry {
-            tasks: 1,
-            dead: 0,
-            flags: 0,
-            start_ns: kin(pid).unwrap().start_ticks * ns_per_tick() + 17,
-            place: Place::new(Role::Member, tree).0,
-            slot: SLOT,
-            parent: 0,
-        };
-        let mut table = self.table.lock().unwrap();
-        table.insert(pid, entry);
-        let pids: String = table.keys().map(|pid| format!("{pid}\n")).collect();
-        std::fs::write(self.dir.join("cgroup.procs"), pids).unwrap();
-    }
-
     fn look(&self, gateways: &[u32], trees: &[(u64, u32, TreeKind)]) -> Evidence {
-        let table = Arc::clone(&self.table);
         let trees = trees.iter().map(|(id, root, kind)| TreeSeen {
             id: *id,
             root: *root,
@@ -69,8 +45,8 @@ impl Stage {
         });
         look(&View {
             slot: SLOT,
-            dir: self.dir.clone(),
-            members: Members::by(move |pid| table.lock().unwrap().get(&pid).copied()),
+            dir: self.table.dir.clone(),
+            members: self.table.members(),
             trees: trees.collect(),
             gateways: gateways.iter().copied().collect(),
         })
@@ -83,7 +59,6 @@ impl Drop for Stage {
             let _ = child.kill();
             let _ = child.wait();
         }
-        let _ = std::fs::remove_dir_all(&self.dir);
     }
 }
 
@@ -133,7 +108,7 @@ fn who_writes_and_who_is_busy_is_seen() {
         9,
     );
     let child = first_child(parent);
-    stage.put(child, 9);
+    stage.table.put(child, 9);
     let cpu = |stage: &Stage| {
         let seen = stage.look(&[], &[(9, parent, TreeKind::Tree)]);
         let tree = seen.trees.into_iter().find(|tree| tree.tree == 9);
@@ -148,7 +123,7 @@ fn who_writes_and_who_is_busy_is_seen() {
         .stdin(Stdio::null())
         .spawn();
     let mut busy = busy.unwrap();
-    stage.put(busy.id(), 9);
+    stage.table.put(busy.id(), 9);
     until(|| works(busy.id()));
     let after = cpu(&stage);
     let _ = (busy.kill(), busy.wait());
@@ -189,9 +164,9 @@ fn parents_of_zombies_are_named() {
 fn a_pid_that_is_another_s_now_is_in_no_tree() {
     let mut stage = Stage::new("reused");
     let pid = stage.start(&mut sleep(), TREE);
-    let mut table = stage.table.lock().unwrap();
-    table.get_mut(&pid).unwrap().start_ns += 10 * ns_per_tick();
-    drop(table);
+    let mut entry = stage.table.entry(pid);
+    entry.start_ns += 10 * ns_per_tick();
+    stage.table.set(pid, entry);
     assert_eq!(stage.look(&[], &[]).trees, []);
 }
 
