@@ -61,6 +61,13 @@ pub fn run(config: Config, options: Options) -> Result<(), Failure> {
         );
         return Err(Failure::new(Code::KernelLacks, error));
     }
+    if let Some(seconds) = process::boot_clock_ahead().filter(|seconds| *seconds != 0) {
+        let error = anyhow!(
+            "this is a time namespace of its own, whose clock since boot is {seconds} s off the kernel's, so \
+             that no process's start is known for sure: run it in the host's"
+        );
+        return Err(Failure::new(Code::KernelLacks, error));
+    }
     let v2_mount = cgroup_v2_mount().map_err(|error| Failure::new(Code::KernelLacks, error))?;
     let mut targets = config.targets.iter();
     let asks_docker = targets.any(|target| target.source.is_container());

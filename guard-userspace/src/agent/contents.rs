@@ -56,6 +56,15 @@ const fn alive(counters: &TargetCounters) -> u64 {
     live.wrapping_add(*guests).wrapping_add(*condemned_now)
 }
 
+/// Adds what was counted elsewhere, of which nobody is alive any more as far as this is concerned.
+fn keep(inside: &mut Inside, counted: &TargetCounters) {
+    let mut all = *counted;
+    all.left = all.left.wrapping_add(alive(counted));
+    for (carry, counted) in inside.carry.iter_mut().zip(totals(&mut all)) {
+        *carry = carry.wrapping_add(*counted);
+    }
+}
+
 impl Contents {
     /// As an earlier agent has left it.
     #[must_use]
@@ -134,11 +143,13 @@ impl Contents {
             return;
         }
         inside.set(inner.0, false);
-        let mut all = *by_now;
-        all.left = all.left.wrapping_add(alive(by_now));
-        for (carry, counted) in inside.carry.iter_mut().zip(totals(&mut all)) {
-            *carry = carry.wrapping_add(*counted);
-        }
+        keep(inside, by_now);
+    }
+
+    /// A target goes on from what it had counted under another build of the kernel side, where nobody is
+    /// counted any more: whoever was alive has left, and enters here.
+    pub fn goes_on_from(&mut self, id: TargetId, earlier: &TargetCounters) {
+        keep(self.all.entry(id).or_default(), earlier);
     }
 
     /// A target's counts with those of the targets within it. `is_up`: it is counted now, and so is who
@@ -255,6 +266,20 @@ mod tests {
         assert_eq!(later.around(INNER).collect::<Vec<_>>(), [OUTER]);
         let inner = counters(1_050, 900, 7, 100);
         assert_eq!(seen(&later, own, inner), seen(&contents, own, inner));
+    }
+
+    #[test]
+    fn totals_of_another_build_go_on() {
+        let mut contents = Contents::default();
+        contents.goes_on_from(OUTER, &counters(100, 40, 5, 3));
+        // 62 were alive: left there, of whom 60 were found here.
+        let own = counters(0, 0, 60, 0);
+        let nobody = TargetCounters::default();
+        assert_eq!(seen(&contents, own, nobody), [100, 40, 65, 65, 60]);
+        assert_eq!(contents.outers().count(), 0);
+        // And what a later agent of this build finds is the same.
+        let later = Contents::of(BTreeMap::from([(OUTER.0, contents.inside(OUTER))]));
+        assert_eq!(seen(&later, own, nobody), [100, 40, 65, 65, 60]);
     }
 
     #[test]

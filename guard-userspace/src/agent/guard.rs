@@ -32,8 +32,8 @@ use crate::policy;
 use crate::sinks::{log, tiers::TierLogs};
 use deeds::{Hands, News};
 use diary::Diary;
-use guard_common::GateMode;
 use guard_common::abi::Control;
+use guard_common::{GateMode, TargetCounters};
 use operator::{Desk, Ended};
 use senses::Senses;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -61,6 +61,8 @@ pub struct Guard {
     /// The first refusal of each target's storms.
     pub storms: Storms,
     contents: Contents,
+    /// What targets had counted under another build, by name, until they have their slots.
+    earlier: BTreeMap<String, TargetCounters>,
     tier_logs: TierLogs,
     /// Targets to be surveyed: not all that happened to them was seen.
     unseen: BTreeSet<TargetId>,
@@ -134,6 +136,7 @@ impl Guard {
             kernel.forget_types();
         }
         let contents = Contents::of(kernel.tables.inside());
+        let carried = std::mem::take(&mut kernel.carried);
         let rounds = Rounds::start(mailbox, kernel.asker()?, &v2_mount)?;
         let gate = Gate {
             mode: GateMode::Observe,
@@ -158,6 +161,7 @@ impl Guard {
             lost: BTreeMap::new(),
             storms: Storms::default(),
             contents,
+            earlier: contents::of_another_build(&carried),
             unseen: BTreeSet::new(),
             ends,
             news,
@@ -304,18 +308,19 @@ impl Guard {
 
     fn go_up(&mut self, at: Stamp, target: TargetId, up: Up, came: Came) {
         let below = up.dir.strip_prefix(&self.v2_mount).unwrap_or(&up.dir);
-        let kind = InputKind::Up {
-            cgroup: up.id,
-            path: format!("/{}", below.display()),
-            adopted: came.adopted,
-            inherited: came.inherited,
-            from_birth: came.from_birth,
-            started_ns: came.started_ns,
-        };
+        let (cgroup, path) = (up.id, format!("/{}", below.display()));
         if let Some(place) = self.places.get_mut(target) {
             place.up = Some(up);
         }
         self.find_contents(target);
+        let kind = InputKind::Up {
+            cgroup,
+            path,
+            adopted: came.adopted,
+            inherited: came.inherited.or_else(|| self.goes_on(target)),
+            from_birth: came.from_birth,
+            started_ns: came.started_ns,
+        };
         self.step(at, target, kind);
         self.tell_rounds();
     }

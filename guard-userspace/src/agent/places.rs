@@ -31,6 +31,8 @@ pub struct Place {
     pub up: Option<Up>,
     /// An earlier agent had it, and this one has not seen it yet.
     pub inherited: bool,
+    /// It goes on from what another build had counted, and that has not been said to its state yet.
+    pub goes_on: bool,
     /// Let go of by an operator's word, for as long as the agent runs.
     pub disarmed: bool,
 }
@@ -93,6 +95,7 @@ impl Places {
             said: None,
             up: None,
             inherited: known.is_some(),
+            goes_on: false,
             disarmed: false,
         };
         self.places.insert(id, place);

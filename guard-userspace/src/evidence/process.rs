@@ -150,6 +150,28 @@ pub fn sees_host_pids() -> Option<bool> {
     Some(link == Path::new("pid:[4026531836]"))
 }
 
+/// By how many seconds this process's clock since boot goes before the kernel side's: another time namespace
+/// than the host's may have an offset (time_namespaces(7)), and then no start of a process is what the
+/// kernel side says. `None`: it cannot be told, as where the kernel has no such namespaces.
+#[must_use]
+pub fn boot_clock_ahead() -> Option<i64> {
+    ahead(&std::fs::read_to_string("/proc/self/timens_offsets").ok()?)
+}
+
+/// `boottime SECONDS NANOSECONDS` is one of its lines; the nanoseconds are never negative.
+fn ahead(offsets: &str) -> Option<i64> {
+    let line = offsets
+        .lines()
+        .find_map(|line| line.strip_prefix("boottime"))?;
+    let mut words = line.split_whitespace();
+    let (seconds, rest): (i64, i64) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
+    Some(if seconds == 0 && rest != 0 {
+        1
+    } else {
+        seconds
+    })
+}
+
 fn process(pid: u32) -> Option<Process> {
     Process::new(i32::try_from(pid).ok()?).ok()
 }
@@ -174,6 +196,21 @@ mod tests {
         check(&long, &["node"]);
         check(&[b'x'; LINE_MAX + 1], &[]);
         assert!(!kin(std::process::id()).unwrap().argv.is_empty());
+    }
+
+    #[test]
+    fn a_clock_of_another_time_namespace_is_seen() {
+        let check = |text: &str, expected| assert_eq!(ahead(text), expected, "{text:?}");
+        check(
+            "monotonic           0         0\nboottime            0         0\n",
+            Some(0),
+        );
+        check("monotonic  7  0\nboottime -86400 500\n", Some(-86_400));
+        check("boottime 0 500\n", Some(1));
+        for nonsense in ["", "boottime", "boottime x 0", "monotonic 1 0"] {
+            check(nonsense, None);
+        }
+        assert_eq!(boot_clock_ahead().unwrap_or(0), 0, "of these tests");
     }
 
     proptest! {

@@ -1,5 +1,6 @@
 //! What an earlier agent has left: whose it is, and whether all of it is there and as ours would be.
 
+use super::carried::Carried;
 use super::events::Events;
 use super::load::OBJECT;
 use super::pins::{PinError, Pins};
@@ -25,24 +26,39 @@ pub enum Left {
     Broken(String),
 }
 
-/// Takes up what is there, or makes room for what is to be loaded; gives where that is kept, and
-/// whether it is there already.
+/// Where the kernel side is to be kept, and what is there of it.
+#[derive(Debug, Default)]
+pub struct Place {
+    /// `None`: it ends with the agent.
+    pub pins: Option<Pins>,
+    /// It is there already.
+    pub adopted: bool,
+    /// What another build has counted.
+    pub carried: Carried,
+}
+
+/// Takes up what is there, or makes room for what is to be loaded.
 #[must_use]
-pub fn take(object: &Object, events: &Events) -> (Option<Pins>, bool) {
+pub fn take(object: &Object, events: &Events) -> Place {
     match look_and_make_room(object, events) {
-        Ok((pins, adopted)) => (Some(pins), adopted),
+        Ok(place) => place,
         Err(error) => {
             tracing::warn!(%error, "the gate ends with the agent: it cannot be kept");
-            (None, false)
+            Place::default()
         }
     }
 }
 
-fn look_and_make_room(object: &Object, events: &Events) -> Result<(Pins, bool), PinError> {
+fn look_and_make_room(object: &Object, events: &Events) -> Result<Place, PinError> {
     let pins = Pins::open()?;
+    let place = |pins, adopted, carried| Place {
+        pins: Some(pins),
+        adopted,
+        carried,
+    };
     match look(&pins, object, events) {
-        Left::Nothing => Ok((pins, false)),
-        Left::Ours => Ok((pins, true)),
+        Left::Nothing => Ok(place(pins, false, Carried::default())),
+        Left::Ours => Ok(place(pins, true, Carried::default())),
         Left::Broken(why) => {
             pins.remove()?;
             tracing::warn!(
@@ -51,18 +67,25 @@ fn look_and_make_room(object: &Object, events: &Events) -> Result<(Pins, bool), 
                 "what an earlier agent left cannot be taken over ({why}) and is taken away; counts \
                  begin at 0"
             );
-            Ok((Pins::open()?, false))
+            Ok(place(Pins::open()?, false, Carried::default()))
         }
         Left::Another(mark) => {
-            pins.set_aside()?;
+            let aside = pins.set_aside()?;
+            let is_known = mark.layout == u64::from(LAYOUT_VERSION);
+            let carried = is_known.then(|| Carried::read(&aside)).flatten();
+            let counts = match &carried {
+                Some(_) => "totals go on, peaks begin anew",
+                None => "counts begin at 0, since its cannot be read here",
+            };
             tracing::warn!(
                 event = "replacing",
                 layout = mark.layout,
+                counts_go_on = carried.is_some(),
                 "the gate at work is of another build (layout {}, here {LAYOUT_VERSION}): it holds \
-                 until this one does; counts begin at 0",
+                 until this one does; {counts}",
                 mark.layout
             );
-            Ok((pins, false))
+            Ok(place(pins, false, carried.unwrap_or_default()))
         }
     }
 }

@@ -1,10 +1,11 @@
 //! Loads the kernel side and attaches it, or takes over what an earlier agent has left.
 
 use super::btf::{Btf as Types, Damaged};
+use super::carried::Carried;
 use super::events::{Events, FORK, KILLS};
 use super::fmod_ret::{ModifyError, PROGRAM, Parts};
 use super::hook::Hook;
-use super::inherit;
+use super::inherit::{self, Place};
 use super::kfunc;
 use super::layout::{self, LayoutError};
 use super::offsets::{self, OffsetError};
@@ -111,6 +112,8 @@ pub struct Kernel {
     earlier: Option<Pins>,
     /// It was at work already.
     adopted: bool,
+    /// What another build had counted.
+    pub carried: Carried,
     /// How its events are heard.
     pub events: Events,
     /// Its maps.
@@ -128,13 +131,18 @@ impl Kernel {
         layout::check(OBJECT)?;
         let object = Object::parse(OBJECT).map_err(EbpfError::from)?;
         let events = Events::look()?;
-        let (pins, adopted) = if keep {
+        let Place {
+            pins,
+            adopted,
+            carried,
+        } = if keep {
             inherit::take(&object, &events)
         } else {
             inherit::clear_away();
-            (None, false)
+            Place::default()
         };
         let loaded = Self::load_into(events, pins.clone(), adopted, &inherit::maps(&object));
+        let loaded = loaded.map(|(kernel, ring)| (Self { carried, ..kernel }, ring));
         if let (Err(_), Some(pins), false) = (&loaded, pins, adopted)
             && let Err(error) = pins.remove()
         {
@@ -179,6 +187,7 @@ impl Kernel {
             pins,
             earlier: Pins::earlier(),
             adopted,
+            carried: Carried::default(),
             events,
             tables,
         };

@@ -4,6 +4,7 @@
 pub mod arm;
 pub mod btf;
 pub mod canary;
+pub mod carried;
 pub mod control;
 pub mod decode;
 pub mod deny;

@@ -158,11 +158,7 @@ impl Tables {
     /// Slots that are somebody's, with their names.
     #[must_use]
     pub fn owners(&self) -> BTreeMap<u32, String> {
-        let all = (0..CANARY_SLOT).filter_map(|slot| {
-            let note = self.notes.get(&(life::OWNERS + slot), 0).ok()?;
-            Some((slot, note.read::<Owner>().name()?.to_owned()))
-        });
-        all.collect()
+        owners(&self.notes)
     }
 
     /// Says whose a slot is, and the cap that was fixed for it; `None`: nobody's.
@@ -190,12 +186,7 @@ impl Tables {
     /// What is within the targets in all slots, where anything is or was.
     #[must_use]
     pub fn inside(&self) -> BTreeMap<u32, Inside> {
-        let all = (0..CANARY_SLOT).filter_map(|slot| {
-            let note = self.notes.get(&(life::INSIDE + slot), 0).ok()?;
-            let inside: Inside = note.read();
-            (inside != Inside::default()).then_some((slot, inside))
-        });
-        all.collect()
+        inside(&self.notes)
     }
 
     /// Says what is within the target in a slot.
@@ -335,6 +326,25 @@ impl Tables {
     pub fn process(&self, pid: u32) -> Option<ProcessEntry> {
         self.processes.get(&pid, 0).ok()
     }
+}
+
+/// Slots that are somebody's, with their names.
+pub(super) fn owners(notes: &Array<MapData, Note>) -> BTreeMap<u32, String> {
+    let all = (0..CANARY_SLOT).filter_map(|slot| {
+        let note = notes.get(&(life::OWNERS + slot), 0).ok()?;
+        Some((slot, note.read::<Owner>().name()?.to_owned()))
+    });
+    all.collect()
+}
+
+/// What is within the targets in all slots, where anything is or was.
+pub(super) fn inside(notes: &Array<MapData, Note>) -> BTreeMap<u32, Inside> {
+    let all = (0..CANARY_SLOT).filter_map(|slot| {
+        let note = notes.get(&(life::INSIDE + slot), 0).ok()?;
+        let inside: Inside = note.read();
+        (inside != Inside::default()).then_some((slot, inside))
+    });
+    all.collect()
 }
 
 /// `None`: it is gone, or its element is another's by now.

@@ -227,6 +227,13 @@ const ROWS: &[Row] = &[
         &["no cgroups are mounted", "mount -t cgroup2"],
     ),
     (
+        "another time",
+        After("exec unshare --time --boottime 86400 --fork \"$@\""),
+        "run --observe",
+        5,
+        &["time namespace", "86400 s", "host's"],
+    ),
+    (
         "no BTF",
         After("mount --bind /dev/null /sys/kernel/btf/vmlinux"),
         "run --observe",

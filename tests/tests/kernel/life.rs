@@ -14,6 +14,7 @@ use guard_tests::check::{eventually, same};
 use guard_tests::guarded::{Guarded, Left, ONLY, SOON, Target, WIDE, cap};
 use guard_tests::load::tally::Report;
 use guard_tests::{Cgroup, Storm, Witness};
+use guard_userspace::model::status::Counts;
 use serde_json::Value;
 
 use crate::scene::{STAYS, expected, gauges, refuses, settles};
@@ -204,25 +205,52 @@ pub fn released() -> Result<()> {
     Ok(())
 }
 
-/// What another build has left holds until its successor does, which adopts what runs.
+/// What another build has left holds until its successor does, which adopts what runs. Where its maps are
+/// laid out as ours, its totals go on, and no second of them is told as news.
 pub fn of_another_version() -> Result<()> {
+    for layout in [0, 1] {
+        another_version(layout).with_context(|| format!("another layout: {layout}"))?;
+    }
+    Ok(())
+}
+
+fn another_version(layout: u64) -> Result<()> {
     let cgroup = Cgroup::new("version")?;
     let guarded = keeping(&cgroup, &cap(12))?;
+    Storm::run(&cgroup, &["forks", "300"])?;
     let mut storm = Storm::start(&cgroup, &["sleepers", "9", "--hold", STAYS])?;
     storm.ready()?;
+    let before = settles(&guarded, 10, 10)?.counts;
     let left = guarded.kill_and_leave()?;
     let mut notes: Array<_, Note> = Map::Array(pinned("NOTES")?).try_into()?;
     let mut mark: Mark = notes.get(&MARK, 0)?.read();
-    mark.layout += 1;
+    mark.layout += layout;
+    mark.object ^= 1;
     notes.set(MARK, Note::of(&mark), 0)?;
 
     let mut guarded = left.start()?;
-    guarded.agent.wait_for("replacing", SOON, |_| true)?;
+    let replacing = guarded.agent.wait_for("replacing", SOON, |_| true)?;
+    let goes_on = field(&replacing, "counts_go_on");
+    same("counts go on", goes_on.as_bool(), Some(layout == 0))?;
     guarded.agent.wait_for("replaced", SOON, |_| true)?;
-    let said = settles(&guarded, 10, 10)?;
-    same("adopted", said.counts.entered, 10)?;
+    let said = settles(&guarded, 10, 10)?.counts;
+    let sum = |counts: &Counts| [counts.spawns, counts.exits, counts.entered, counts.left];
+    let [spawns, exits, entered, gone] = if layout == 0 { sum(&before) } else { [0; 4] };
+    // Those who live have left the one and entered the other.
+    let out = if layout == 0 { 10 } else { 0 };
+    let expected = [spawns, exits, entered + 10, gone + out];
+    same("spawns, exits, entered, left", sum(&said), expected)?;
     let report = Storm::run(&cgroup, &["execs", "6", "--hold", "300"])?;
     same("let in", report.executed, 1)?;
+    let rates = guarded.agent.events().into_iter();
+    let rates = rates.filter(|line| field(line, "event") == "spawn_rate");
+    let told = rates
+        .filter_map(|line| field(&line, "spawns").as_u64())
+        .max();
+    ensure!(
+        told < Some(300),
+        "an earlier agent's spawns are told as news: {told:?}"
+    );
     let aside = format!("{PINS}-earlier");
     ensure!(
         !Path::new(&aside).exists(),

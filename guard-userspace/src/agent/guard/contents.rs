@@ -2,14 +2,36 @@
 
 use super::Guard;
 use crate::agent::clock;
+use crate::agent::contents::Contents;
 use crate::evidence::tree;
+use crate::kernel::carried::Carried;
 use crate::model::{CgroupId, InputKind, Stamp, TargetId};
 use guard_common::TargetCounters;
 use guard_common::abi::CANARY_SLOT;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+/// What each target had counted under another build, those within it included.
+pub(super) fn of_another_build(carried: &Carried) -> BTreeMap<String, TargetCounters> {
+    let contents = Contents::of(carried.inside.clone());
+    let counters = |id: TargetId| carried.counters.get(&id.0).copied();
+    let all = carried.owners.iter().filter_map(|(slot, name)| {
+        let own = carried.counters.get(slot)?;
+        Some((
+            name.clone(),
+            contents.whole(TargetId(*slot), own, true, counters),
+        ))
+    });
+    all.collect()
+}
+
 impl Guard {
+    /// A target goes on from that.
+    pub(super) fn goes_on_from(&mut self, id: TargetId, earlier: &TargetCounters) {
+        self.contents.goes_on_from(id, earlier);
+        self.keep_contents(id);
+    }
+
     /// A target's counts, `own` by the kernel side, with those of the targets within it.
     pub(in crate::agent) fn whole(&self, id: TargetId, own: &TargetCounters) -> TargetCounters {
         let is_up = self.places.get(id).is_some_and(|place| place.up.is_some());

@@ -41,7 +41,12 @@ impl Guard {
             return false;
         };
         if !place.inherited {
+            let earlier = self.earlier.remove(&place.config.name);
+            place.goes_on = earlier.is_some();
             self.leave_note(id);
+            if let Some(counters) = earlier {
+                self.goes_on_from(id, &counters);
+            }
             return false;
         }
         let mut names = self.kernel.tables.expected(id.0).into_iter();
@@ -65,6 +70,20 @@ impl Guard {
         if let Err(error) = self.kernel.tables.set_owner(id.0, name, auto_cap) {
             tracing::debug!(%error, "a later agent will not know whose slot this is");
         }
+    }
+
+    /// What a target that goes on from another build's counts had counted when it is first counted here:
+    /// none of that is news.
+    pub(super) fn goes_on(&mut self, id: TargetId) -> Option<Box<Inherited>> {
+        if !std::mem::take(&mut self.places.get_mut(id)?.goes_on) {
+            return None;
+        }
+        let counters = self.whole(id, &self.kernel.tables.counters(id.0).ok()?);
+        Some(Box::new(Inherited {
+            counters,
+            auto_cap: None,
+            held: false,
+        }))
     }
 
     /// Takes over a target that an earlier agent has left; `None`: none has, or it was taken over already.
