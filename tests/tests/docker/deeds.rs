@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use guard_tests::check::{eventually, same};
-use guard_tests::docker::{Container, Parent};
+use guard_tests::docker::{Container, Parent, machine};
 use guard_tests::place;
 use guard_userspace::actions::deed::{self, Scene, Tie, Ties};
 use guard_userspace::actions::end::Hurry;
@@ -169,6 +169,14 @@ pub fn limits() -> Result<()> {
     }
     // Not each kernel accounts for swap, and that alone is no failure.
     step(&steps, "memory_swap")?;
+    let high = pair.one.cgroup(&pair.parent)?.join("memory.high");
+    if high.exists() {
+        ensure!(step(&steps, "memory.high")?.ok, "{steps:#?}");
+        let high: u64 = fs::read_to_string(high)?.trim().parse()?;
+        ensure!((200 << 20..256 << 20).contains(&high), "{high}");
+    } else {
+        ensure!(machine::image().is_none(), "the machines have cgroup v2");
+    }
     same("the deed", kind, OutcomeKind::Done)?;
     let field = "{{.HostConfig.Memory}} {{.HostConfig.PidsLimit}} {{.HostConfig.NanoCpus}}";
     same(
