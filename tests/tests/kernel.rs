@@ -90,13 +90,16 @@ fn main() {
     run(chosen);
 }
 
-/// The last of all: where trampolines were taken out once, a gate that is attached later may never be asked
-/// (6.12, `lsm`: eight trials that came after this one were held by `kill`).
+/// The last of all, since it does to the kernel's tracing what no other trial is to feel: before nothing was
+/// detached while trampolines are out, the kernel took none any more after it (6.1, 6.12).
 fn silencing() -> Vec<Trial> {
-    vec![trial(
-        "a_gate_that_falls_silent_is_replaced",
-        silence::is_noticed,
-    )]
+    vec![
+        trial("a_gate_that_falls_silent_is_replaced", silence::is_noticed),
+        trial(
+            "a_gate_that_fell_silent_harms_no_later_one",
+            silence::harms_no_later_agent,
+        ),
+    ]
 }
 
 /// Those of these names, in the order of the list that they are from.

@@ -1,6 +1,6 @@
 //! A gate before the fork that falls silent while the agent runs: `kernel.ftrace_enabled = 0` takes all
-//! of BPF's trampolines out of the kernel's functions, whoever attached them, and says nothing. (A link
-//! of such a program cannot be detached by somebody else: the kernel has no BPF_LINK_DETACH for it.)
+//! of BPF's trampolines out of the kernel's functions, whoever attached them, and says nothing. A link
+//! of ours cannot be detached by somebody else: the kernel has no BPF_LINK_DETACH for its kind.
 
 use std::fs;
 
@@ -99,4 +99,26 @@ fn changed(guarded: &mut Guarded, side: &str, mode: &str) -> Result<String> {
     })?;
     let to = event.get("to").and_then(|to| to.as_str());
     to.map(str::to_owned).context("it does not say which")
+}
+
+/// The switch was used while a gate was attached, and one that is attached later holds: the kernel was left
+/// nothing that it would take for damage (6.1 and 6.12 refused every trampoline until the next boot). Where
+/// it does refuse one, the agent says so, and the next rung holds.
+pub fn harms_no_later_agent() -> Result<()> {
+    const CAP: u64 = 20;
+    if !refuses()? {
+        return Err(cannot_here(
+            "no gate before the fork, that could fall silent",
+        ));
+    }
+    let best = expected()?.name();
+    let cgroup = Cgroup::new("later")?;
+    let guarded = Guarded::start(&cgroup, &cap(CAP), &[])?;
+    let gate = guarded.status()?.gate;
+    same("the gate's mode", gate.mode.as_str(), best).with_context(|| gate.why.clone())?;
+    ensure!(gate.proved, "{gate:?}");
+    let report = Storm::run(&cgroup, &["execs", "60", "--hold", "500"])?;
+    same("executed", report.executed, CAP - 1)?;
+    same("refused", report.refused, 61 - CAP)?;
+    guarded.agent.stop_cleanly().map(drop)
 }
