@@ -94,6 +94,10 @@ fn main() {
 /// detached while trampolines are out, the kernel took none any more after it (6.1, 6.12).
 fn silencing() -> Vec<Trial> {
     vec![
+        trial(
+            "no_link_is_anybodys_to_detach",
+            silence::is_nobodys_to_detach,
+        ),
         trial("a_gate_that_falls_silent_is_replaced", silence::is_noticed),
         trial(
             "a_gate_that_fell_silent_harms_no_later_one",

@@ -6,8 +6,10 @@ use std::fs;
 
 use anyhow::{Context, Result, ensure};
 use guard_common::GateMode;
+use guard_tests::agent::PINS;
 use guard_tests::check::same;
 use guard_tests::guarded::{Guarded, ONLY, SOON, Target, cap};
+use guard_tests::raw::detach_link;
 use guard_tests::suite::cannot_here;
 use guard_tests::{Cgroup, Storm, Witness};
 
@@ -120,5 +122,41 @@ pub fn harms_no_later_agent() -> Result<()> {
     let report = Storm::run(&cgroup, &["execs", "60", "--hold", "500"])?;
     same("executed", report.executed, CAP - 1)?;
     same("refused", report.refused, 61 - CAP)?;
+    guarded.agent.stop_cleanly().map(drop)
+}
+
+/// Each link of a gate that is kept is tried from outside, and the kernel refuses each time.
+pub fn is_nobodys_to_detach() -> Result<()> {
+    const CAP: u64 = 10;
+    let cgroup = Cgroup::new("links")?;
+    let path = cgroup.path().display().to_string();
+    let gate = cap(CAP);
+    let target = Target {
+        name: ONLY,
+        path: &path,
+        gate: &gate,
+    };
+    let head = "on_agent_exit = \"keep\"";
+    let mut guarded = Guarded::begin_all("info", head, &[target], &[])?;
+    guarded.ready(ONLY)?;
+    let mut tried = 0;
+    for pin in fs::read_dir(PINS)?.flatten().map(|entry| entry.path()) {
+        let name = pin.file_name().unwrap_or_default().to_string_lossy();
+        if !name.starts_with("link_") {
+            continue;
+        }
+        let detached = detach_link(&pin);
+        let errno = detached
+            .as_ref()
+            .err()
+            .and_then(std::io::Error::raw_os_error);
+        ensure!(errno == Some(libc::EOPNOTSUPP), "{name}: {detached:?}");
+        tried += 1;
+    }
+    // Those that count, and what refuses before the fork.
+    let least = if refuses()? { 9 } else { 7 };
+    ensure!(tried >= least, "{tried} links");
+    let report = as_refused(Storm::run(&cgroup, &["execs", "40", "--hold", "300"])?)?;
+    same("executed", report.executed, CAP - 1)?;
     guarded.agent.stop_cleanly().map(drop)
 }
