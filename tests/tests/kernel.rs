@@ -164,6 +164,10 @@ fn of_a_machine() -> Vec<Trial> {
     vec![
         trial("a_clock_that_is_set_changes_nothing", machine::clock_is_set),
         trial(
+            "a_machine_that_sleeps_wakes_to_its_gate",
+            machine::falls_asleep,
+        ),
+        trial(
             "pids_are_used_again_and_again",
             machine::pids_are_used_again,
         ),
