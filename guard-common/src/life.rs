@@ -64,7 +64,8 @@ impl Note {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
 pub struct Heartbeat {
-    /// When it beat last, in ns of CLOCK_BOOTTIME.
+    /// When it beat last, in ns of CLOCK_MONOTONIC: while the machine sleeps nobody beats, and nobody is
+    /// late when it wakes.
     pub beat_ns: u64,
     /// The gate lets go when the last beat is older than this many ns; 0: never.
     pub timeout_ns: u64,

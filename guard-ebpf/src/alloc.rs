@@ -51,7 +51,7 @@ fn admits_process(child: u64, mode: GateMode) -> bool {
         }
         Err(trees::HAS_LEFT) => return true,
         // Its place is found once it is born, as in `observe`.
-        Err(_) if maps::lets_go(task::now_ns()) => return true,
+        Err(_) if maps::lets_go() => return true,
         Err(met) => met,
     };
     rate::touch(target);

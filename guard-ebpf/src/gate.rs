@@ -100,14 +100,14 @@ pub fn refused(target: Target, limit: u32, verdict: u32) {
 /// no gate behind.
 #[inline(always)]
 pub fn is_open(target: Target) -> bool {
-    mode_is(target, GateMode::Observe) || maps::lets_go(task::now_ns())
+    mode_is(target, GateMode::Observe) || maps::lets_go()
 }
 
 /// The current process is condemned and has reached an exec or a fork: it ends here.
 #[inline(always)]
 pub fn execute_sentence(target: Target, entry: maps::Ref<ProcessEntry>) {
     use guard_common::entry::flag;
-    if maps::lets_go(task::now_ns()) {
+    if maps::lets_go() {
         return;
     }
     let flags = entry.flags();

@@ -198,10 +198,10 @@ fn word(array: &Array<u64>, index: u32) -> Option<Cell> {
 
 /// Whether the agent is gone for so long that the gate is to let all pass.
 #[inline(always)]
-pub fn lets_go(now_ns: u64) -> bool {
+pub fn lets_go() -> bool {
     NOTES
         .get(life::HEARTBEAT)
-        .is_some_and(|heart| heart.lets_go(now_ns))
+        .is_some_and(|heart| heart.lets_go(crate::task::awake_ns()))
 }
 
 /// Whether any target is being armed now.

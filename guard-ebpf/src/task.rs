@@ -3,7 +3,7 @@
 
 use aya_ebpf::helpers::{
     bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_get_current_task_btf,
-    bpf_ktime_get_boot_ns, bpf_probe_read_kernel, generated,
+    bpf_ktime_get_boot_ns, bpf_ktime_get_ns, bpf_probe_read_kernel, generated,
 };
 use aya_ebpf::programs::{BtfTracePointContext, TracePointContext};
 use aya_ebpf::{EbpfContext, Global};
@@ -83,6 +83,13 @@ impl Typed {
 pub fn now_ns() -> u64 {
     // SAFETY: no arguments.
     unsafe { bpf_ktime_get_boot_ns() }
+}
+
+/// Nanoseconds of CLOCK_MONOTONIC, which stands still while the machine sleeps.
+#[inline(always)]
+pub fn awake_ns() -> u64 {
+    // SAFETY: no arguments.
+    unsafe { bpf_ktime_get_ns() }
 }
 
 /// Thread-group id of the current task, in the init pid namespace.

@@ -61,9 +61,9 @@ pub fn run(config: Config, options: Options) -> Result<(), Failure> {
         );
         return Err(Failure::new(Code::KernelLacks, error));
     }
-    if let Some(seconds) = process::boot_clock_ahead().filter(|seconds| *seconds != 0) {
+    if let Some(seconds) = process::clocks_ahead().filter(|seconds| *seconds != 0) {
         let error = anyhow!(
-            "this is a time namespace of its own, whose clock since boot is {seconds} s off the kernel's, so \
+            "this is a time namespace of its own, whose clocks since boot are {seconds} s off the kernel's, so \
              that no process's start is known for sure: run it in the host's"
         );
         return Err(Failure::new(Code::KernelLacks, error));

@@ -7,9 +7,11 @@
 
 pub mod ring;
 
-use std::ffi::CStr;
+use std::ffi::{CStr, CString};
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::sync::atomic::AtomicU64;
 
 use rustix::mount::{MountPropagationFlags, UnmountFlags, mount_change, unmount};
@@ -230,6 +232,36 @@ pub fn ends_after(time: std::time::Duration) {
 pub fn ignore_term() {
     // SAFETY: SIG_IGN runs no code of ours.
     unsafe { libc::signal(libc::SIGTERM, libc::SIG_IGN) };
+}
+
+/// Detaches the BPF link that is pinned there, as `bpftool link detach` does.
+///
+/// # Errors
+/// The kernel's: EOPNOTSUPP where it lets nobody detach a link of that kind.
+pub fn detach_link(pin: &Path) -> io::Result<()> {
+    const OBJ_GET: libc::c_long = 7;
+    const LINK_DETACH: libc::c_long = 34;
+    const ATTRIBUTES: usize = 128;
+    let path = CString::new(pin.as_os_str().as_bytes())?;
+    let mut get = [0_u64; ATTRIBUTES / 8];
+    get[0] = path.as_ptr() as u64;
+    // SAFETY: the attributes are as long as said; the path lives until the call returns.
+    let fd = unsafe { libc::syscall(libc::SYS_bpf, OBJ_GET, get.as_mut_ptr(), ATTRIBUTES) };
+    let fd = i32::try_from(fd).map_err(io::Error::other)?;
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the kernel has just given it to us.
+    let link = unsafe { OwnedFd::from_raw_fd(fd) };
+    let mut detach = [0_u64; ATTRIBUTES / 8];
+    detach[0] = u64::try_from(link.as_raw_fd()).map_err(io::Error::other)?;
+    // SAFETY: as above.
+    let done =
+        unsafe { libc::syscall(libc::SYS_bpf, LINK_DETACH, detach.as_mut_ptr(), ATTRIBUTES) };
+    if done < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
 }
 
 /// Ends the calling thread alone; the process lives on while it has others.

@@ -90,13 +90,20 @@ fn main() {
     run(chosen);
 }
 
-/// The last of all: where trampolines were taken out once, a gate that is attached later may never be asked
-/// (6.12, `lsm`: eight trials that came after this one were held by `kill`).
+/// The last of all, since it does to the kernel's tracing what no other trial is to feel: before nothing was
+/// detached while trampolines are out, the kernel took none any more after it (6.1, 6.12).
 fn silencing() -> Vec<Trial> {
-    vec![trial(
-        "a_gate_that_falls_silent_is_replaced",
-        silence::is_noticed,
-    )]
+    vec![
+        trial(
+            "no_link_is_anybodys_to_detach",
+            silence::is_nobodys_to_detach,
+        ),
+        trial("a_gate_that_falls_silent_is_replaced", silence::is_noticed),
+        trial(
+            "a_gate_that_fell_silent_harms_no_later_one",
+            silence::harms_no_later_agent,
+        ),
+    ]
 }
 
 /// Those of these names, in the order of the list that they are from.
@@ -156,6 +163,10 @@ fn measuring() -> Vec<Trial> {
 fn of_a_machine() -> Vec<Trial> {
     vec![
         trial("a_clock_that_is_set_changes_nothing", machine::clock_is_set),
+        trial(
+            "a_machine_that_sleeps_wakes_to_its_gate",
+            machine::falls_asleep,
+        ),
         trial(
             "pids_are_used_again_and_again",
             machine::pids_are_used_again,

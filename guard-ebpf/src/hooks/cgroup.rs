@@ -131,6 +131,11 @@ fn moved(ctx: &BtfTracePointContext, to: Typed, task: Typed) -> Option<()> {
     if pid != task.task_tgid() {
         return None;
     }
+    // One that is ending is not moved any more, though the event names it: its end is counted where it was.
+    let live = task.task_live();
+    if live == 0 {
+        return None;
+    }
     let slot = maps::cgroup_slot(to.cgroup_id()?);
     if let Some(entry) = maps::process(pid) {
         let away = away::is_away(entry);
@@ -142,10 +147,6 @@ fn moved(ctx: &BtfTracePointContext, to: Typed, task: Typed) -> Option<()> {
         }
     }
     let target = maps::target(slot?)?;
-    let live = task.task_live();
-    if live == 0 {
-        return None;
-    }
     let start_ns = task.task_start_ns();
     let added = membership::enter(target.slot, pid, start_ns, live, None);
     if added == Added::Full && maps::may_speak(task::now_ns()) {

@@ -6,15 +6,26 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 const MS_NS: u64 = 1_000_000;
 
+/// Nanoseconds of a clock.
+fn ns(clock: ClockId) -> u64 {
+    let now = clock_gettime(clock);
+    let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
+    let rest = u64::try_from(now.tv_nsec).unwrap_or(0);
+    seconds.saturating_mul(1_000_000_000).saturating_add(rest)
+}
+
+/// Nanoseconds in which the machine was awake (CLOCK_MONOTONIC).
+#[must_use]
+pub fn awake_ns() -> u64 {
+    ns(ClockId::Monotonic)
+}
+
 /// This moment.
 #[must_use]
 pub fn now() -> Stamp {
-    let boot = clock_gettime(ClockId::Boottime);
-    let seconds = u64::try_from(boot.tv_sec).unwrap_or(0);
-    let rest = u64::try_from(boot.tv_nsec).unwrap_or(0);
     let wall = SystemTime::now().duration_since(UNIX_EPOCH);
     Stamp {
-        boot_ns: seconds.saturating_mul(1_000_000_000).saturating_add(rest),
+        boot_ns: ns(ClockId::Boottime),
         wall_ms: wall.map_or(0, |wall| {
             i64::try_from(wall.as_millis()).unwrap_or(i64::MAX)
         }),

@@ -136,7 +136,6 @@ impl Guard {
             kernel.forget_types();
         }
         let contents = Contents::of(kernel.tables.inside());
-        let carried = std::mem::take(&mut kernel.carried);
         let rounds = Rounds::start(mailbox, kernel.asker()?, &v2_mount)?;
         let gate = Gate {
             mode: GateMode::Observe,
@@ -154,6 +153,7 @@ impl Guard {
             config,
             tier_logs,
             engine,
+            earlier: contents::of_another_build(&kernel.carried),
             kernel,
             places,
             v2_mount,
@@ -161,7 +161,6 @@ impl Guard {
             lost: BTreeMap::new(),
             storms: Storms::default(),
             contents,
-            earlier: contents::of_another_build(&carried),
             unseen: BTreeSet::new(),
             ends,
             news,

@@ -40,7 +40,7 @@ pub fn run(options: &Options, socket: &Path) -> Result<(), Failure> {
 
 /// What is at work all the same.
 fn without_agent(error: &ClientError) -> Failure {
-    let error = match left::look(clock::now().boot_ns) {
+    let error = match left::look(clock::awake_ns()) {
         Some(gate) => {
             anyhow!("{error}, which takes it over; {gate}. Take it away: sudo metamcp-guard disarm")
         }

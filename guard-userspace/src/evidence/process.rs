@@ -150,26 +150,27 @@ pub fn sees_host_pids() -> Option<bool> {
     Some(link == Path::new("pid:[4026531836]"))
 }
 
-/// By how many seconds this process's clock since boot goes before the kernel side's: another time namespace
-/// than the host's may have an offset (time_namespaces(7)), and then no start of a process is what the
-/// kernel side says. `None`: it cannot be told, as where the kernel has no such namespaces.
+/// By how many seconds this process's clocks go before the kernel side's: another time namespace than the
+/// host's may have offsets (time_namespaces(7)), and then no start of a process is what the kernel side
+/// says. `None`: it cannot be told, as where the kernel has no such namespaces.
 #[must_use]
-pub fn boot_clock_ahead() -> Option<i64> {
+pub fn clocks_ahead() -> Option<i64> {
     ahead(&std::fs::read_to_string("/proc/self/timens_offsets").ok()?)
 }
 
-/// `boottime SECONDS NANOSECONDS` is one of its lines; the nanoseconds are never negative.
+/// `CLOCK SECONDS NANOSECONDS` are its lines; the nanoseconds are never negative. The first that is not 0.
 fn ahead(offsets: &str) -> Option<i64> {
-    let line = offsets
-        .lines()
-        .find_map(|line| line.strip_prefix("boottime"))?;
-    let mut words = line.split_whitespace();
-    let (seconds, rest): (i64, i64) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
-    Some(if seconds == 0 && rest != 0 {
-        1
-    } else {
-        seconds
-    })
+    let clocks = offsets.lines().filter_map(|line| {
+        let mut words = line.split_whitespace().skip(1);
+        let (seconds, rest): (i64, i64) =
+            (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
+        Some(if seconds == 0 && rest != 0 {
+            1
+        } else {
+            seconds
+        })
+    });
+    clocks.reduce(|first, next| if first == 0 { next } else { first })
 }
 
 fn process(pid: u32) -> Option<Process> {
@@ -205,12 +206,13 @@ mod tests {
             "monotonic           0         0\nboottime            0         0\n",
             Some(0),
         );
-        check("monotonic  7  0\nboottime -86400 500\n", Some(-86_400));
+        check("monotonic  0  0\nboottime -86400 500\n", Some(-86_400));
+        check("monotonic  7  0\nboottime 0 0\n", Some(7));
         check("boottime 0 500\n", Some(1));
-        for nonsense in ["", "boottime", "boottime x 0", "monotonic 1 0"] {
+        for nonsense in ["", "boottime", "boottime x 0", "monotonic 1"] {
             check(nonsense, None);
         }
-        assert_eq!(boot_clock_ahead().unwrap_or(0), 0, "of these tests");
+        assert_eq!(clocks_ahead().unwrap_or(0), 0, "of these tests");
     }
 
     proptest! {

@@ -7,6 +7,7 @@ mod fallen;
 use super::canary::Seen;
 use super::deny::Refusal;
 use super::deny::probe::probe;
+use super::refuse::trampolines_are_out;
 use super::{Kernel, LoadError};
 use crate::config::DenyErrno;
 use crate::model::input::SpawnErrno;
@@ -257,11 +258,14 @@ impl Ladder {
         self.left = Some(std::mem::replace(&mut self.rung, rung));
     }
 
-    /// All targets are held by the rung: takes away what the one before needed. Gives that one.
+    /// All targets are held by the rung: takes away what the others needed, also those that could not be
+    /// left before. Gives the one that was in force until now, where that is another one.
     pub fn settle(&mut self, kernel: &mut Kernel) -> Option<GateMode> {
-        let left = self.left.take()?;
-        leave(left, kernel);
-        Some(left)
+        let attached = [GateMode::Lsm, GateMode::FmodRet];
+        for other in attached.into_iter().filter(|other| *other != self.rung) {
+            leave(other, kernel);
+        }
+        self.left.take()
     }
 
     /// Why the rung does not hold, in words.
@@ -330,8 +334,12 @@ impl Ladder {
     }
 }
 
-/// Takes away what a rung needs; what `deny` needs is not the kernel side's.
+/// Takes away what a rung needs, or leaves it attached for as long as it must not be detached: it does
+/// nothing beside another rung. What `deny` needs is not the kernel side's.
 fn leave(rung: GateMode, kernel: &mut Kernel) {
+    if trampolines_are_out() {
+        return;
+    }
     match rung {
         GateMode::Lsm => kernel.detach_lsm(),
         GateMode::FmodRet => kernel.detach_fmod_ret(),

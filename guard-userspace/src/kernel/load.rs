@@ -61,7 +61,8 @@ pub enum LoadError {
     Modify(#[from] ModifyError),
     /// A program does not load or attach.
     #[error(
-        "the kernel does not take the program {name}: {source}{}",
+        "the kernel does not take the program {name}: {}{}",
+        in_full(source),
         hint(source)
     )]
     Program {
@@ -79,6 +80,20 @@ pub enum LoadError {
     /// A map is not what it should be.
     #[error(transparent)]
     Table(#[from] TableError),
+}
+
+/// With what aya leaves to be asked for: which errno a system call failed with.
+fn in_full(error: &ProgramError) -> String {
+    let mut said = error.to_string();
+    let mut next = std::error::Error::source(error);
+    while let Some(cause) = next {
+        let cause_said = cause.to_string();
+        if !said.contains(&cause_said) {
+            said = format!("{said}: {cause_said}");
+        }
+        next = cause.source();
+    }
+    said
 }
 
 fn hint(error: &ProgramError) -> &'static str {

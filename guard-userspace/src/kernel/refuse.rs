@@ -40,6 +40,17 @@ pub(super) fn find(pins: &Pins) -> (Vec<Hook>, Vec<Hook>) {
     (whole(&LSM), whole(&modifying))
 }
 
+/// Whether the kernel has BPF's trampolines out of its functions (`kernel.ftrace_enabled` is 0).
+///
+/// What is detached meanwhile leaves marks on the functions. When the last one of the host's is detached the
+/// kernel finds them, takes its tracing for damaged, and takes no trampoline any more until it is
+/// booted again: a WARN in ftrace_shutdown() (kernel/trace/ftrace.c), then ENODEV (seen on 6.1 and 6.12). So
+/// nothing is to be detached then that can wait.
+pub(super) fn trampolines_are_out() -> bool {
+    let switch = std::fs::read_to_string("/proc/sys/kernel/ftrace_enabled");
+    switch.is_ok_and(|value| value.trim() == "0")
+}
+
 /// The other way round than attached: what takes goes first.
 fn detach(hooks: Vec<Hook>, pins: Option<&Pins>) {
     for hook in hooks.into_iter().rev() {
@@ -60,12 +71,15 @@ impl Kernel {
         }
     }
 
-    /// Puts the gate before the fork in place. That this succeeds proves nothing: without `bpf` in the
+    /// Puts the gate before the fork in place, unless it is. That this succeeds proves nothing: without `bpf` in the
     /// kernel's `lsm=` list it is never asked (6.12).
     ///
     /// # Errors
     /// The kernel takes no LSM program; what was attached is detached again.
     pub fn attach_lsm(&mut self) -> Result<(), LoadError> {
+        if !self.lsm.is_empty() {
+            return Ok(());
+        }
         let attached = self.try_lsm();
         if attached.is_err() {
             self.detach_lsm();
@@ -97,11 +111,14 @@ impl Kernel {
         }
     }
 
-    /// Puts it in place by programs that modify the return of what makes a task.
+    /// Puts it in place, unless it is, by programs that modify the return of what makes a task.
     ///
     /// # Errors
     /// The kernel does not let it be modified; nothing is attached then.
     pub fn attach_fmod_ret(&mut self) -> Result<(), LoadError> {
+        if !self.modifying.is_empty() {
+            return Ok(());
+        }
         let attached = self.try_fmod_ret();
         if attached.is_err() {
             self.detach_fmod_ret();

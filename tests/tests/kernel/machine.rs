@@ -1,4 +1,5 @@
-//! What is done to a whole machine, and so only to a virtual one: its clock is set, its pids run out.
+//! What is done to a whole machine, and so only to a virtual one: its clock is set, its pids run out, it
+//! falls asleep.
 
 use std::fs;
 use std::path::Path;
@@ -7,9 +8,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use guard_tests::check::{eventually, same};
-use guard_tests::guarded::{ONLY, SOON, cap};
+use guard_tests::guarded::{Guarded, ONLY, SOON, Target, cap};
 use guard_tests::suite::cannot_here;
 use guard_tests::tables::{Held, Tables};
+use guard_tests::{Cgroup, Storm, Witness};
 use rustix::time::{ClockId, Timespec, clock_gettime, clock_settime};
 
 use crate::scene::{STAYS, Scene, refuses};
@@ -20,7 +22,7 @@ const MACHINE: &str = "/vm/command";
 fn in_a_machine() -> Result<()> {
     if !Path::new(MACHINE).is_file() {
         return Err(cannot_here(
-            "it would set this machine's clock, or let its pids run out",
+            "it would set this machine's clock, let its pids run out, or put it to sleep",
         ));
     }
     Ok(())
@@ -85,6 +87,89 @@ pub fn clock_is_set() -> Result<()> {
     );
     scene.at_rest()?;
     scene.guarded.agent.stop_cleanly().map(drop)
+}
+
+/// The machine's memory sleeps (S3) until its clock's alarm, so many seconds from now. How long it slept,
+/// by the clock that goes on meanwhile and the one that does not.
+fn sleeps(seconds: u64) -> Result<Duration> {
+    let slept = || -> Result<Duration> {
+        let since = |clock| -> Result<Duration> {
+            let now = clock_gettime(clock);
+            let nanos = u32::try_from(now.tv_nsec)?;
+            Ok(Duration::new(u64::try_from(now.tv_sec)?, nanos))
+        };
+        Ok(since(ClockId::Boottime)?.saturating_sub(since(ClockId::Monotonic)?))
+    };
+    let before = slept()?;
+    fs::write("/sys/class/rtc/rtc0/wakealarm", format!("+{seconds}")).context("the alarm")?;
+    fs::write("/sys/power/state", "mem").context("falling asleep")?;
+    Ok(slept()?.saturating_sub(before))
+}
+
+/// The machine sleeps in mid-storm, longer than the agent may be away: it wakes to the same gate, every
+/// event counted, no false alarm, and a bucket in which the night's tokens are.
+pub fn falls_asleep() -> Result<()> {
+    in_a_machine()?;
+    const BURST: u64 = 40;
+    const NIGHT: u64 = 8;
+    let cgroup = Cgroup::new("asleep")?;
+    let witness = Witness::watch(&cgroup)?;
+    let path = cgroup.path().display().to_string();
+    let gate = format!("max_processes = 1000\nspawn_rate = 1\nspawn_burst = {BURST}");
+    let target = Target {
+        name: ONLY,
+        path: &path,
+        gate: &gate,
+    };
+    let head = "canary_every = \"1s\"\nagent_timeout = \"3s\"\non_agent_exit = \"release\"";
+    let mut guarded = Guarded::begin_all("info", head, &[target], &[])?;
+    guarded.ready(ONLY)?;
+    let mode = guarded.status()?.gate.mode;
+    let began = clock_gettime(ClockId::Boottime).tv_sec;
+    let storm = Storm::start(
+        &cgroup,
+        &["execs", "300", "--hold", "0", "--pace-us", "20000"],
+    )?;
+    guarded.until("the bucket is empty", |said| {
+        said.counts.denied + said.counts.condemned > 0
+    })?;
+    let slept = sleeps(NIGHT)?;
+    ensure!(slept.as_secs() + 2 >= NIGHT, "it slept {slept:?}");
+    let report = storm.report()?;
+    let took = clock_gettime(ClockId::Boottime).tv_sec - began;
+    // One a second, those of the night too, and the one that is due.
+    let most = BURST + u64::try_from(took)? + 2;
+    let ran = report.executed;
+    ensure!(ran <= most, "{ran} ran where the bucket had {most}");
+    let least = BURST + slept.as_secs().saturating_sub(1);
+    ensure!(ran >= least, "{ran} ran where the bucket had {least}");
+    same(
+        "all",
+        ran + report.refused + report.killed + report.failed,
+        300,
+    )?;
+    let said = guarded.agrees(&witness)?;
+    same("would have been refused", said.counts.would_refuse, 0)?;
+    // The canary has its turns after the night too.
+    let turns = || {
+        let canary = guard_tests::place::cgroup_root()?.join("metamcp-guard-canary");
+        eventually("the canary is out", SOON, || Ok(canary.is_dir()))?;
+        eventually("it is back", SOON, || Ok(!canary.is_dir()))
+    };
+    turns()?;
+    turns()?;
+    let status = guarded.status()?;
+    same("mode", &status.gate.mode, &mode)?;
+    ensure!(status.sensing && status.gate.proved, "{status:?}");
+    same("problems", status.problems, Vec::new())?;
+    let alarms = guarded.agent.events().into_iter();
+    let alarms = alarms.filter(|line| {
+        let is = |name: &str| line.get("event").is_some_and(|event| event == name);
+        is("gate_changed") || is("lost_events") || is("guardian")
+    });
+    let alarms: Vec<String> = alarms.map(|line| line.to_string()).collect();
+    same("alarms", alarms, Vec::new())?;
+    guarded.agent.stop_cleanly().map(drop)
 }
 
 /// Most pids of a machine, set back when dropped.

@@ -274,7 +274,7 @@ pub const BY_NAME: &[Suite] = &[
     },
     Suite {
         name: "vm-6.12-clock",
-        about: "a clock that is set and pids that run out, which only a virtual machine is put through",
+        about: "a clock that is set, pids that run out, a sleep: what only a virtual machine is put through",
         kind: Kind::Binary(Binary {
             environment: &[("GUARD_EXPECT_MODE", "lsm"), ("GUARD_TRIALS", "machine")],
             machine: Some(Machine {

@@ -27,7 +27,7 @@ impl Guard {
             }
         };
         let heartbeat = Heartbeat {
-            beat_ns: clock::now().boot_ns,
+            beat_ns: clock::awake_ns(),
             timeout_ns,
         };
         if let Err(error) = self.kernel.tables.beat(heartbeat) {
