@@ -311,6 +311,7 @@ impl Guard {
         };
         if let Some(place) = self.places.get_mut(target) {
             place.up = Some(up);
+            self.senses.comes();
         }
         self.find_contents(target);
         self.step(at, target, kind);
