@@ -249,6 +249,16 @@ function reset(name) {
   keep();
 }
 
+// The oldest session's instance is told that its input is over, and stays this one's child: what the
+// SDK's own transport does first when it is closed.
+function hangUp(name) {
+  const instance = [...sessions.values()].map((servers) => servers.get(name)).find((one) => one);
+  if (!instance?.child) return undefined;
+  instance.closing = true;
+  instance.child.stdin.destroy();
+  return { pid: instance.pid, server: name, role: 'active' };
+}
+
 // What it believes, for the tests.
 function state() {
   const active = [...sessions.values()].flatMap((servers) => [...servers.values()]);
@@ -277,6 +287,7 @@ const routes = {
   },
   'GET /tools': (id) => (sessions.has(id) ? list(id) : undefined),
   'DELETE /session': (id) => (end(id) ? {} : undefined),
+  'POST /hangup': hangUp,
   'POST /reset': (name) => reset(name) ?? {},
 };
 

@@ -60,9 +60,9 @@ fn main() -> Result<()> {
     }
     let tests = if machine::image().is_some() {
         in_a_machine()
-    } else if std::env::var_os("GUARD_LONG").is_some() {
+    } else if let Ok(which) = std::env::var("GUARD_LONG") {
         // What takes long is a suite of its own, and runs by its name alone.
-        long()
+        if which == "idle" { idle() } else { long() }
     } else {
         let quick = with_a_guard().into_iter().chain(without_a_guard());
         let more = trees().into_iter().chain(by_protocol()).chain(deeds());
@@ -211,12 +211,31 @@ fn trees() -> Vec<Trial> {
 
 /// What the agent does of its own accord.
 fn by_protocol() -> Vec<Trial> {
-    use protocol::{cleanup, commands, gone, memory, restarts, spared};
+    use protocol::{
+        cleanup, commands, explosion, gone, grounds, letter, levels, memory, restarts, spared,
+    };
     vec![
         trial("idle_duplicates_are_retired", cleanup::duplicates),
         trial(
             "a_refused_client_is_served_at_its_next_list",
             cleanup::at_the_cap,
+        ),
+        trial(
+            "an_explosion_of_ten_a_second_is_contained",
+            explosion::of_ten_a_second,
+        ),
+        trial("each_level_begins_at_its_own_count", levels::of_counts),
+        trial(
+            "each_level_begins_at_its_share_of_memory",
+            levels::of_memory,
+        ),
+        trial(
+            "zombies_and_a_lost_writer_speak_against_a_server",
+            grounds::habits,
+        ),
+        trial(
+            "strict_to_the_letter_and_over_when_it_is_healthy",
+            letter::strict_and_all,
         ),
         trial("a_count_alone_ends_no_live_session", spared::live_sessions),
         trial("memory_is_given_back_tree_by_tree", memory::tree_by_tree),
@@ -287,4 +306,12 @@ fn long() -> Vec<Trial> {
         trial("metamcp_leaks_190_processes", || metamcp::leak(20)),
     ];
     boots.chain(more).collect()
+}
+
+/// What takes half an hour, and is nothing but waiting.
+fn idle() -> Vec<Trial> {
+    vec![trial(
+        "five_sessions_of_ten_lose_nothing_in_half_an_hour",
+        protocol::spared::idle_sessions,
+    )]
 }

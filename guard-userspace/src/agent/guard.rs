@@ -257,6 +257,7 @@ impl Guard {
         let (cgroup, path) = (up.id, format!("/{}", below.display()));
         if let Some(place) = self.places.get_mut(target) {
             place.up = Some(up);
+            self.senses.comes();
         }
         self.find_contents(target);
         let kind = InputKind::Up {

@@ -88,9 +88,7 @@ pub fn by_memory(state: &TargetState, config: &TargetConfig) -> Option<(Level, C
     if used > restart_over {
         return Some((Level::Nuclear, Cause::Memory(used, restart_over)));
     }
-    // What is above the limit that the kernel enforces is never reached.
-    let limits = [levels.limit.map(|limit| limit.0), memory.limit];
-    let limit = limits.into_iter().flatten().min()?;
+    let limit = memory_limit(state, config)?;
     let reached = [
         (Level::Emergency, levels.emergency),
         (Level::Critical, levels.critical),
@@ -100,6 +98,15 @@ pub fn by_memory(state: &TargetState, config: &TargetConfig) -> Option<(Level, C
     .map(|(level, share)| (level, share.of(limit)))
     .find(|(_, threshold)| used > *threshold);
     reached.map(|(level, threshold)| (level, Cause::Memory(used, threshold)))
+}
+
+/// What the shares of memory are of: the configured limit or the kernel's, whichever is lower, for what is
+/// above the limit that the kernel enforces is never reached.
+#[must_use]
+pub fn memory_limit(state: &TargetState, config: &TargetConfig) -> Option<u64> {
+    let own = state.memory().and_then(|memory| memory.limit);
+    let configured = config.memory.as_ref()?.limit.map(|limit| limit.0);
+    [configured, own].into_iter().flatten().min()
 }
 
 /// At the cap it is critical; where spawns are refused on and on though trees were ended, and much is

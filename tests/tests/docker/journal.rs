@@ -21,7 +21,8 @@ const RULES: &str = "name = \"kept\"\ncontainer = \"kept\"\n\
     startup_preventer = { on = true }\n\
     [target.restart]\nmax_per_hour = 1\nstop_timeout = \"2s\"";
 
-fn lines(guard: &Guard) -> Result<Vec<Value>> {
+/// All that is journalled so far.
+pub fn lines(guard: &Guard) -> Result<Vec<Value>> {
     let folder = Path::new(&guard.socket).parent().context("no folder")?;
     let text = std::fs::read_to_string(folder.join("journal.jsonl")).unwrap_or_default();
     let lines = text.lines().map(serde_json::from_str);

@@ -237,6 +237,17 @@ pub const BY_NAME: &[Suite] = &[
         }),
     },
     Suite {
+        name: "docker-idle",
+        about: "five live sessions of ten servers, most of them idle for half an hour, lose nothing",
+        kind: Kind::Binary(Binary {
+            test: "docker",
+            programs: DOCKER,
+            environment: &[("GUARD_EXPECT_MODE", "deny"), ("GUARD_LONG", "idle")],
+            machine: None,
+            timeout: Duration::from_secs(40 * 60),
+        }),
+    },
+    Suite {
         name: "vm-6.1-nolsm",
         about: "in brief on Debian's 6.1 booted without bpf in lsm=",
         kind: Kind::Binary(Binary {

@@ -20,6 +20,16 @@ pub struct Senses {
     pressure: u64,
     /// The questions under way: Docker may be slow, and is not asked twice at once.
     asking: Option<JoinHandle<()>>,
+    /// A target came: it is asked for at the next tick. Of an agent that was started for a command it is
+    /// else said for ten seconds that it has no health check.
+    came: bool,
+}
+
+impl Senses {
+    /// There is a target whose health is not known.
+    pub(super) const fn comes(&mut self) {
+        self.came = true;
+    }
 }
 
 impl Guard {
@@ -29,7 +39,7 @@ impl Guard {
         if self.senses.ticks.is_multiple_of(PRESSURE) {
             self.feel_pressure(now);
         }
-        if self.senses.ticks % ASK == 1 {
+        if self.senses.ticks % ASK == 1 || self.senses.came {
             self.ask_for_health();
         }
     }
@@ -62,6 +72,7 @@ impl Guard {
         let all: Vec<(TargetId, String)> = running
             .filter_map(|(id, place)| Some((id, place.expected.clone()?)))
             .collect();
+        self.senses.came = false;
         if all.is_empty() {
             return;
         }

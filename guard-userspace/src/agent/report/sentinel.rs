@@ -1,8 +1,8 @@
 //! What the sentinel makes of a target, for whoever asks.
 
 use crate::agent::clock;
+use crate::config::TargetConfig;
 use crate::config::protocol::Count;
-use crate::config::{TargetConfig, units};
 use crate::engine::Target;
 use crate::incident::Open;
 use crate::model::status::sentinel::{
@@ -113,8 +113,7 @@ fn levels(config: &TargetConfig) -> Option<LevelsStatus> {
 
 fn memory_levels(state: &TargetState, config: &TargetConfig) -> Option<MemoryLevelsStatus> {
     let levels = config.memory.as_ref()?;
-    let own = state.memory().and_then(|memory| memory.limit);
-    let limit = levels.limit.map(|units::Bytes(bytes)| bytes).or(own)?;
+    let limit = policy::level::memory_limit(state, config)?;
     Some(MemoryLevelsStatus {
         limit,
         warning: levels.warning.of(limit),

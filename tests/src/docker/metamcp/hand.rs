@@ -9,7 +9,7 @@ use rustix::process::{
     Pid, PidfdFlags, PidfdGetfdFlags, Signal, kill_process, pidfd_getfd, pidfd_open,
 };
 
-use super::{MetaMcp, Process};
+use super::{AT_ONCE, MetaMcp, Process, asker, read};
 
 impl MetaMcp {
     /// The pid that a root of this gateway has on the host.
@@ -44,6 +44,17 @@ impl MetaMcp {
         let input = pidfd_getfd(&pidfd, 0, PidfdGetfdFlags::empty()).context("its fd 0")?;
         let input = UnixStream::from(input);
         input.shutdown(Shutdown::Read).context("shutdown")
+    }
+
+    /// Has the gateway close its end of the input of a server's oldest instance in use, and remain its
+    /// parent, as a client of the SDK does that ends it and waits. Gives the instance.
+    ///
+    /// # Errors
+    /// No session has one, or no answer.
+    pub fn hang_up(&self, server: &str) -> Result<Process> {
+        let url = self.at(&format!("hangup/{server}"));
+        let reply = asker(AT_ONCE).post(url).send_empty()?;
+        read(reply)
     }
 
     /// Sends a signal to the root of an instance.

@@ -20,10 +20,17 @@ pub enum Layout {
     Direct,
 }
 
+/// A server with a habit.
+const ODD: &str = include_str!("../../../gateways/odd.py");
+
 /// Each file below [`PLACE`], with its text.
-pub(super) const FILES: [(&str, &str); 8] = [
+pub(super) const FILES: [(&str, &str); 11] = [
     ("metamcp.js", include_str!("../../../gateways/metamcp.js")),
     ("browser.js", include_str!("../../../gateways/browser.js")),
+    // By its path it is a family of its own.
+    ("lazy.py", ODD),
+    ("heaps.py", ODD),
+    ("deaf.py", ODD),
     (
         "supervisord.conf",
         "[supervisord]\nnodaemon=true\nuser=root\nlogfile=/dev/null\nlogfile_maxbytes=0\npidfile=/tmp/supervisord.pid\n[program:gateway]\ncommand=node /opt/metamcp/metamcp.js\nstdout_logfile=/dev/fd/1\nstdout_logfile_maxbytes=0\n",

@@ -57,6 +57,13 @@ impl Server {
         Self::new(name, "node", &[&script, when])
     }
 
+    /// One with a habit, which is its name (`tests/gateways/odd.py`): `lazy`, `heaps` or `deaf`. One
+    /// process.
+    #[must_use]
+    pub fn odd(habit: &str) -> Self {
+        Self::new(habit, "python3", &[&format!("{PLACE}/{habit}.py"), habit])
+    }
+
     /// The link that its cold cache needs below [`COLD`], with its target.
     pub(super) fn cold_link(&self) -> Option<(String, &'static str)> {
         let mut options = self.arguments.iter();

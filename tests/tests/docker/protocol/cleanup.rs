@@ -6,27 +6,32 @@ use anyhow::{Context, Result, ensure};
 use guard_tests::check::{eventually, same};
 use serde_json::Value;
 
-use super::{CRITICAL, Neighbour, Rules, booted, decided, leak, servers, serves};
+use super::after::{After, Spine};
+use super::births::Births;
+use super::{CRITICAL, Neighbour, Rules, SETTLE, booted, decided, leak, leave, servers, serves};
 use crate::metamcp::{BOOT, PATIENCE};
 use crate::profile::{RESERVE, until};
 use crate::scene::{OnStage, SOON};
 use crate::table;
 
-/// Duplicates of three servers, idle, without pressure: the level rises to emergency, trees beyond what
-/// is allowed are retired, nobody takes a signal, no server is in ERROR, each family keeps its youngest,
-/// and the level falls below critical.
+/// Duplicates of three servers, three processes a second until there are thirty, idle, without pressure: the
+/// level rises to emergency, trees beyond what is allowed are retired, none of them the youngest of its
+/// family or still starting, nobody takes a signal, no server is in ERROR, each family keeps its youngest,
+/// and the level falls below critical. When the clients go it is over.
 pub fn duplicates() -> Result<()> {
     const SERVERS: usize = 3;
+    const SESSIONS: u64 = 10;
     let mut stage = OnStage::enter()?;
     let stage = stage.get()?;
     let neighbour = Neighbour::start(stage)?;
     let guard = Rules::default().guard(stage)?;
     let stand = booted(stage, &servers(SERVERS))?;
     let gateway = &stand.gateway;
+    let spine = Spine::of(&guard, &stand)?;
     let own = servers(SERVERS).layout.processes();
-    let init = gateway.container.pid()?;
     let idle = gateway.state()?;
-    leak(gateway, 8, SERVERS)?;
+    let births = Births::default();
+    let sessions = births.noted(&guard, || leak(gateway, SESSIONS, SERVERS))?;
     let newest: Vec<u32> = gateway
         .settled(BOOT)?
         .with_role("idle")
@@ -72,14 +77,22 @@ pub fn duplicates() -> Result<()> {
             .is_none_or(|what| what.contains("idle for") && what.contains("it costs")),
         "a decision without evidence and cost: {what:?}"
     );
-    same("the container's init", gateway.container.pid()?, init)?;
+    births.ensure_grown_and_not_youngest(&guard, SETTLE)?;
     let counts = stand.witness.counts()?;
     ensure!(counts.live >= own + SERVERS as u64, "{counts:?}");
+    leave(gateway, &sessions)?;
     serves(gateway, SERVERS)?;
     gateway.settled(BOOT)?.ensure_no_error()?;
-    neighbour.ensure_untouched()?;
+    After {
+        guard: &guard,
+        spine: Some(&spine),
+        neighbour: Some(&neighbour),
+        did: &["end"],
+        calm: true,
+    }
+    .ensure()?;
     table::note(format!(
-        "8 leaked sessions of {SERVERS} servers: {} at most, {retired} trees retired, calm again after {took:.1?}",
+        "{SESSIONS} leaked sessions of {SERVERS} servers: {} at most, {retired} trees retired, calm again after {took:.1?}",
         counts.live_peak
     ));
     guard.agent.stop_cleanly().map(drop)
@@ -104,6 +117,7 @@ pub fn at_the_cap() -> Result<()> {
     let guard = rules.guard(stage)?;
     let stand = booted(stage, &setup)?;
     let gateway = &stand.gateway;
+    let spine = Spine::of(&guard, &stand)?;
     let mut refused = None;
     for _ in 0..12 {
         let session = gateway.open()?;
@@ -139,6 +153,15 @@ pub fn at_the_cap() -> Result<()> {
         target["counts"]["killed"] == 0 && target["retired"] != 0,
         "{target}"
     );
+    // It is full again at once: a session's idle ones are made anew.
+    After {
+        guard: &guard,
+        spine: Some(&spine),
+        neighbour: None,
+        did: &["end"],
+        calm: false,
+    }
+    .ensure()?;
     let counts = stand.witness.counts()?;
     ensure!(counts.running_peak <= cap, "over {cap}: {counts:?}");
     table::note(format!(

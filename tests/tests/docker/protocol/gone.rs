@@ -7,6 +7,7 @@ use guard_tests::check::{eventually, same};
 use guard_tests::docker::metamcp::{Layout, Server, Setup};
 use rustix::process::{Pid, Signal, kill_process};
 
+use super::after::{After, Spine};
 use super::{Rules, at_level, decided};
 use crate::metamcp::Stand;
 use crate::profile::until;
@@ -34,7 +35,6 @@ pub fn orphans() -> Result<()> {
     };
     let own = setup.layout.processes();
     let stand = Stand::start(stage, "metamcp", &setup)?;
-    let init = stand.gateway.container.pid()?;
     for round in 1..=5 {
         stand.lives("a gateway and its server", own + round * TREE)?;
         let found = until(&guard, "the gateway that runs is known", |target| {
@@ -48,6 +48,8 @@ pub fn orphans() -> Result<()> {
         let gateway = i32::try_from(gateway).ok().and_then(Pid::from_raw);
         kill_process(gateway.context("no pid")?, Signal::KILL)?;
     }
+    // The gateway that runs now.
+    let spine = Spine::of(&guard, &stand)?;
     // As many as bring it below warning; the others may stay.
     let mut live = 0;
     eventually("orphans are ended", SOON, || {
@@ -68,11 +70,18 @@ pub fn orphans() -> Result<()> {
     ensure!(!by.is_empty() && grounds.iter().all(gone), "{grounds:?}");
     let target = guard.target()?;
     ensure!(target["killed_by"]["nuclear_monitor"] != 0, "{target}");
-    same("the container's init", stand.gateway.container.pid()?, init)?;
     let closed = guard.nth("incident_closed", "metamcp", 1)?;
     ensure!(
         closed["how"] == "cleanup" && closed["killed"] != 0,
         "{closed}"
     );
+    After {
+        guard: &guard,
+        spine: Some(&spine),
+        neighbour: None,
+        did: &["end"],
+        calm: true,
+    }
+    .ensure()?;
     guard.agent.stop_cleanly().map(drop)
 }

@@ -3,6 +3,7 @@
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
+use super::after::{After, Spine};
 use super::{Rules, booted, decided, leak, servers};
 use crate::metamcp::BOOT;
 use crate::profile::{GATE_ALONE, until};
@@ -50,6 +51,7 @@ pub fn tree_by_tree() -> Result<()> {
         ..Rules::default()
     };
     let guard = rules.guard(stage)?;
+    let spine = Spine::of(&guard, &stand)?;
     let below = until(&guard, "memory is below critical", |target| {
         target["retired"] != 0 && used(target).is_some_and(|used| used <= critical)
     })
@@ -66,6 +68,15 @@ pub fn tree_by_tree() -> Result<()> {
         "{retired} trees for the memory of {SURPLUS}"
     );
     gateway.settled(BOOT)?.ensure_no_error()?;
+    // The sessions are left, and more than is healthy.
+    After {
+        guard: &guard,
+        spine: Some(&spine),
+        neighbour: None,
+        did: &["end"],
+        calm: false,
+    }
+    .ensure()?;
     table::note(format!(
         "memory: {} MB, critical above {} MB: {retired} trees retired, one by one",
         all >> 20,

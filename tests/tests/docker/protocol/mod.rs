@@ -1,9 +1,15 @@
 //! The operators' protocol, carried out by the agent itself on real containers. Times are shortened by
 //! the configuration, and counts are sized for two CPUs; the rules are the ones that hold by default.
 
+pub mod after;
+pub mod births;
 pub mod cleanup;
 pub mod commands;
+pub mod explosion;
 pub mod gone;
+pub mod grounds;
+pub mod letter;
+pub mod levels;
 pub mod memory;
 pub mod restarts;
 pub mod spared;
@@ -26,6 +32,9 @@ pub const CRITICAL: u64 = 8;
 pub const EMERGENCY: u64 = 16;
 pub const NUCLEAR: u64 = 32;
 
+/// How long a tree may take to start, by these tests' own rules.
+pub const SETTLE: Duration = Duration::from_secs(2);
+
 /// How the container `metamcp` is guarded.
 pub struct Rules {
     pub cap: u64,
@@ -35,8 +44,18 @@ pub struct Rules {
     pub allowed: u64,
     /// How long a tree must do nothing: in calm, under pressure and under lasting pressure.
     pub idle: &'static str,
+    /// Warning, critical, emergency and nuclear by excess.
+    pub levels: [u64; 4],
+    /// How long a level is kept, and for how long refusals after a cleanup may go on.
+    pub times: &'static str,
+    /// How long a tree may take to start.
+    pub settle: &'static str,
+    /// More keys of the target.
+    pub keys: &'static str,
     /// More of `[target.processes]`.
     pub processes: &'static str,
+    /// All of `[target.end]`.
+    pub end: &'static str,
     /// More tables.
     pub more: String,
 }
@@ -48,7 +67,12 @@ impl Default for Rules {
             slots: SLOTS,
             allowed: 2,
             idle: "calm = \"4s\", pressure = \"3s\", lasting = \"2s\"",
+            levels: [WARNING, CRITICAL, EMERGENCY, NUCLEAR],
+            times: "clear_after = \"3s\"\nheld_for = \"5s\"",
+            settle: "2s",
+            keys: "",
             processes: "",
+            end: "grace = \"2s\"",
             more: String::new(),
         }
     }
@@ -62,17 +86,22 @@ impl Rules {
             slots,
             allowed,
             idle,
+            levels: [warning, critical, emergency, nuclear],
+            times,
+            settle,
+            keys,
             processes,
+            end,
             more,
         } = self;
         let target = format!(
             "name = \"metamcp\"\ncontainer = \"metamcp\"\nprofile = \"metamcp\"\n\
-             allowed_instances = {allowed}\nidle_after = {{ {idle} }}\n\
+             allowed_instances = {allowed}\nidle_after = {{ {idle} }}\n{keys}\n\
              [target.gate]\nmax_processes = {cap}\n\
-             tree = {{ processes = {slots}, spawns = 8, settle = \"2s\" }}\n\
-             [target.processes]\nwarning = {WARNING}\ncritical = {CRITICAL}\nemergency = {EMERGENCY}\n\
-             nuclear = {NUCLEAR}\nclear_after = \"3s\"\nheld_for = \"5s\"\n{processes}\n\
-             [target.end]\ngrace = \"2s\"\n{more}"
+             tree = {{ processes = {slots}, spawns = 8, settle = \"{settle}\" }}\n\
+             [target.processes]\nwarning = {warning}\ncritical = {critical}\nemergency = {emergency}\n\
+             nuclear = {nuclear}\n{times}\n{processes}\n\
+             [target.end]\n{end}\n{more}"
         );
         Guard::start(&stage.docker, &target, &[])
     }
@@ -162,15 +191,23 @@ pub fn at_level(guard: &Guard, level: &str) -> Result<Value> {
     Ok(last)
 }
 
-/// So many sessions, one after the other, each served and never ended. (Of those that start together the
-/// gateway's idle one need not be the youngest.)
-pub fn leak(gateway: &MetaMcp, sessions: u64, servers: usize) -> Result<()> {
-    for _ in 0..sessions {
-        let answer = gateway.list(&gateway.open()?, PATIENCE);
+/// So many sessions, one after the other, each served and not ended; gives their ids. (Of those that start
+/// together the gateway's idle one need not be the youngest.)
+pub fn leak(gateway: &MetaMcp, sessions: u64, servers: usize) -> Result<Vec<String>> {
+    let session = |_| {
+        let id = gateway.open()?;
+        let answer = gateway.list(&id, PATIENCE);
         ensure!(answer.servers.len() == servers, "not served: {answer}");
         gateway.settled(BOOT)?;
-    }
-    Ok(())
+        Ok(id)
+    };
+    (0..sessions).map(session).collect()
+}
+
+/// Sessions are ended, as clients do that behave.
+pub fn leave(gateway: &MetaMcp, sessions: &[String]) -> Result<()> {
+    gateway.settled(BOOT)?;
+    sessions.iter().try_for_each(|id| gateway.end(id))
 }
 
 /// A new session lists all servers, at its first list or at the next one: the idle instance that it is

@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use guard_tests::check::{eventually, same};
 
+use super::after::{After, escalated};
 use super::{NUCLEAR, Neighbour, Rules, booted, decided, servers};
 use crate::metamcp::{BOOT, PATIENCE};
 use crate::scene::{OnStage, SOON};
@@ -73,7 +74,15 @@ pub fn strict() -> Result<()> {
     );
     same("restarts", decided(&guard, "restart").len(), 1)?;
     same("made anew", decided(&guard, "recreate").len(), 1)?;
-    neighbour.ensure_untouched()?;
+    escalated(&guard, 3, "after a restart")?;
+    After {
+        guard: &guard,
+        spine: None,
+        neighbour: Some(&neighbour),
+        did: &["restart", "recreate"],
+        calm: false,
+    }
+    .ensure()?;
     drop(anew);
     guard.agent.stop_cleanly().map(drop)
 }
