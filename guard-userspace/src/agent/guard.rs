@@ -10,6 +10,7 @@ mod diary;
 mod disarm;
 mod farewell;
 mod heritage;
+mod left;
 mod operator;
 mod senses;
 mod steps;
@@ -34,6 +35,7 @@ use deeds::{Hands, News};
 use diary::Diary;
 use guard_common::abi::Control;
 use guard_common::{GateMode, TargetCounters};
+use left::Left;
 use operator::{Desk, Ended};
 use senses::Senses;
 use std::collections::{BTreeMap, BTreeSet};
@@ -74,6 +76,7 @@ pub struct Guard {
     pub hands: Hands,
     /// What is done, and why.
     pub diary: Diary,
+    left: Left,
     senses: Senses,
     desk: Desk,
     ladder: Ladder,
@@ -150,6 +153,7 @@ impl Guard {
         let diary = Diary::open(&config.state_dir, config.mode);
         let tier_logs = TierLogs::below(&config.state_dir);
         let mut guard = Self {
+            left: Left::take_up(&config, diary.journal().as_ref()),
             config,
             tier_logs,
             engine,
@@ -294,7 +298,7 @@ impl Guard {
         let now = clock::now();
         self.beat();
         self.diary.look();
-        self.hands.look();
+        self.tend();
         if self.patience > 0 {
             self.let_go_of_unwanted();
         }

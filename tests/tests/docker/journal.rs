@@ -30,7 +30,7 @@ pub fn lines(guard: &Guard) -> Result<Vec<Value>> {
 }
 
 /// Its outcome, after it.
-fn ended(lines: &[Value], action: &str) -> Option<Value> {
+pub fn ended(lines: &[Value], action: &str) -> Option<Value> {
     let is = |line: &&Value, kind: &str| line["kind"] == kind && line["action"] == action;
     let begun = lines.iter().position(|line| is(&line, "intent"))?;
     let id = &lines[begun]["id"];

@@ -90,12 +90,13 @@ fn within_reason(limits: &DockerLimits, used: u64, steps: &mut Steps) -> DockerL
 }
 
 /// What swap is set to beside the memory. Where none is wanted, Docker refuses memory above the swap limit
-/// that it knows, and knows none as 0: none stays none, and one that is too low is raised.
+/// that it knows, and knows none as 0 or, where that was asked for, as -1: none stays none, and one that is
+/// too low is raised.
 fn swap_beside(limits: &DockerLimits, before: i64) -> Option<i64> {
     let number = |value: u64| i64::try_from(value).ok();
     match (limits.memory.and_then(number), limits.memory_swap) {
         (_, Some(swap)) => number(swap),
-        (Some(_), None) if before == 0 => Some(-1),
+        (Some(_), None) if before <= 0 => Some(-1),
         (Some(memory), None) if (0..memory).contains(&before) => Some(memory),
         _ => None,
     }
@@ -271,7 +272,8 @@ mod tests {
         };
         check(Some(100), Some(200), 0, Some(200));
         check(Some(100), None, 0, Some(-1));
-        check(Some(100), None, -1, None);
+        // As the guard itself has left it.
+        check(Some(100), None, -1, Some(-1));
         check(Some(100), None, 50, Some(100));
         check(Some(100), None, 300, None);
         check(None, None, 0, None);
