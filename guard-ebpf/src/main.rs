@@ -15,6 +15,7 @@
 mod alloc;
 mod atomic;
 mod away;
+mod copies;
 mod deny;
 mod detail;
 mod gate;

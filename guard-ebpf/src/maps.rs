@@ -11,7 +11,7 @@ use crate::atomic::Cell;
 use crate::detail::Exec;
 use aya_ebpf::bindings::BPF_F_MMAPABLE;
 use aya_ebpf::macros::map;
-use aya_ebpf::maps::{Array, HashMap, RingBuf};
+use aya_ebpf::maps::{Array, HashMap, LruHashMap, RingBuf};
 use core::mem::MaybeUninit;
 use guard_common::abi::{MAX_CGROUPS, MAX_TARGETS, MAX_TREES, PATH_MAX, RING_BYTES};
 use guard_common::life::{self, Note};
@@ -112,6 +112,12 @@ static NEAR_SAID: Array<u64> = Array::with_max_entries(MAX_TARGETS, 0);
 /// What the agent writes down: its heartbeat, and what later agents are to know. Written by the agent.
 #[map]
 static NOTES: Array<Note> = Array::with_max_entries(life::NOTES, 0);
+
+/// What each thread's last event of each kind was, for programs of which several copies hear it: those that
+/// are attached by type. An entry that gave way would count one event twice: as many as threads are
+/// within an event at once are more than enough.
+#[map]
+static HEARD: LruHashMap<u64, u64> = LruHashMap::with_max_entries(4_096, 0);
 
 /// Records to the agent.
 #[map]
@@ -282,6 +288,19 @@ fn clear_pending(tid: u32) -> bool {
 pub fn take_pending(tid: u32) -> Option<Pending> {
     let pending = pending(tid)?;
     clear_pending(tid).then_some(pending)
+}
+
+/// The last event of this key that was heard.
+#[inline(always)]
+pub fn heard(key: u64) -> Option<u64> {
+    // SAFETY: only the thread that the key names reads and writes it.
+    unsafe { HEARD.get(key) }.copied()
+}
+
+/// Remembers it.
+#[inline(always)]
+pub fn hear(key: u64, id: u64) {
+    let _ = HEARD.insert(key, id, 0);
 }
 
 /// Fills one record of the ring buffer in place and submits it; false where it is full.

@@ -19,7 +19,7 @@ macro_rules! offsets {
 }
 
 offsets! {
-    TASK_SIGNAL, TASK_CGROUPS, TASK_MM, TASK_EXIT_CODE, TASK_START, TASK_CHILDREN, TASK_SIBLING,
+    TASK_SIGNAL, TASK_CGROUPS, TASK_MM, TASK_EXECS, TASK_EXIT_CODE, TASK_START, TASK_CHILDREN, TASK_SIBLING,
     TASK_PID, TASK_TGID, TASK_PARENT, SIGNAL_LIVE, CSS_SET_CGROUP, CGROUP_KN, CGROUP_ROOT,
     CGROUP_PARENT, CSS_CGROUP, KN_ID, ROOT_HIERARCHY, MM_ARG_START, MM_ARG_END,
     EVENT_NEWTASK_PID, EVENT_NEWTASK_FLAGS, EVENT_FORK_CHILD,
@@ -152,6 +152,13 @@ pub fn live() -> u32 {
 #[inline(always)]
 pub fn start_ns() -> u64 {
     field(current(), &TASK_START)
+}
+
+/// Names the last exec of the current task: its start with how many there were (`self_exec_id`, inherited).
+#[inline(always)]
+pub fn exec_id() -> u64 {
+    let execs: u64 = field(current(), &TASK_EXECS);
+    start_ns().wrapping_add(execs << 48)
 }
 
 /// Wait status of the current, exiting task.

@@ -96,8 +96,8 @@ impl Parts {
         self.put(PROGRAM, hook, raw::Kind::ModifyReturn, COPIES)
     }
 
-    /// Attaches the program of that name to an event, by the types of its arguments. Dropped, it is
-    /// detached.
+    /// Attaches copies of the program of that name to an event, by the types of its arguments. Dropped, they
+    /// are detached.
     ///
     /// # Errors
     /// There is no such event, or the kernel refuses.
@@ -106,11 +106,12 @@ impl Parts {
         program: &'static str,
         event: &str,
         types: &Btf,
+        copies: usize,
     ) -> Result<Vec<Pair>, ModifyError> {
         let hook = types
             .id_by_type_name_kind(&format!("btf_trace_{event}"), BtfKind::Typedef)
             .map_err(ModifyError::Hook)?;
-        self.put(program, hook, raw::Kind::Event, 1)
+        self.put(program, hook, raw::Kind::Event, copies)
     }
 
     fn put(

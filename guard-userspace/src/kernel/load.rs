@@ -2,7 +2,7 @@
 
 use super::btf::{Btf as Types, Damaged};
 use super::carried::Carried;
-use super::events::{Events, FORK, KILLS};
+use super::events::{Events, FORK, KILLS, program_of};
 use super::fmod_ret::{ModifyError, PROGRAM, Parts};
 use super::hook::Hook;
 use super::inherit::{self, Place};
@@ -304,7 +304,7 @@ impl Kernel {
             let name = match hook.name() {
                 KILLS => FORK,
                 copy if copy.starts_with(PROGRAM) => PROGRAM,
-                other => other,
+                other => program_of(other),
             };
             (name, hook.program())
         });

@@ -25,10 +25,11 @@ pub enum OffsetError {
 }
 
 /// Name of the global, struct, member.
-const MEMBERS: [(&str, &str, &str); 19] = [
+const MEMBERS: [(&str, &str, &str); 20] = [
     ("TASK_SIGNAL", "task_struct", "signal"),
     ("TASK_CGROUPS", "task_struct", "cgroups"),
     ("TASK_MM", "task_struct", "mm"),
+    ("TASK_EXECS", "task_struct", "self_exec_id"),
     ("TASK_EXIT_CODE", "task_struct", "exit_code"),
     ("TASK_START", "task_struct", "start_boottime"),
     ("TASK_CHILDREN", "task_struct", "children"),

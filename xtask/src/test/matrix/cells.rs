@@ -152,7 +152,7 @@ pub const CELLS: &[Cell] = &[
         name: "7.3-confidentiality",
         kernel: "7.3",
         parameters: CONFIDENTIAL,
-        why: "as on 6.1, where tp_btf programs lost most",
+        why: "as on 6.1, where tp_btf programs are skipped most",
         ..USUAL
     },
 ];
