@@ -24,7 +24,11 @@ pub fn duplicates() -> Result<()> {
     let mut stage = OnStage::enter()?;
     let stage = stage.get()?;
     let neighbour = Neighbour::start(stage)?;
-    let guard = Rules::default().guard(stage)?;
+    let rules = Rules {
+        times: "clear_after = \"1s\"",
+        ..Rules::default()
+    };
+    let guard = rules.guard(stage)?;
     let stand = booted(stage, &servers(SERVERS))?;
     let gateway = &stand.gateway;
     let spine = Spine::of(&guard, &stand)?;

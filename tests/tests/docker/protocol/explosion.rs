@@ -36,6 +36,7 @@ pub fn of_ten_a_second() -> Result<()> {
         slots: 1,
         allowed: 1,
         levels: LEVELS,
+        times: "clear_after = \"1s\"\nheld_for = \"5s\"",
         idle: "calm = \"1h\", pressure = \"2s\", lasting = \"1s\"",
         settle: "8s",
         ..Rules::default()

@@ -28,6 +28,7 @@ pub fn habits() -> Result<()> {
         allowed: 1,
         // Two sessions are critical, and of them two trees have to go.
         levels: [5, 6, 40, 80],
+        times: "clear_after = \"1s\"",
         idle: "calm = \"1h\", pressure = \"1h\", lasting = \"1h\"",
         end: "grace = \"2s\"\nzombie_limit = 4",
         ..Rules::default()
