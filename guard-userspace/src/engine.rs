@@ -4,6 +4,7 @@ mod seen;
 
 use crate::config::{Mode, TargetConfig};
 use crate::incident::Incidents;
+use crate::model::deed::Left;
 use crate::model::{Action, Decision, Fact, FactKind, Input, InputKind, Level};
 use crate::model::{Did, Ended, Outcome, OutcomeKind, TargetId, Verdict, limits_in_words};
 use crate::policy;
@@ -143,6 +144,7 @@ fn allow(
                     Box::new(Did {
                         doing,
                         steps: Vec::new(),
+                        left: Left::default(),
                     })
                 });
                 let kind = InputKind::Outcome(outcome);

@@ -240,6 +240,38 @@ fn deeds() -> Vec<Trial> {
         ),
         trial("a_container_is_recreated_by_compose", deeds::anew::composed),
         trial("what_the_agent_does_is_journalled", journal::in_order),
+        trial(
+            "dockerd_lost_in_the_middle_of_each_deed_leaves_one_container",
+            deeds::lost::in_the_middle,
+        ),
+        trial(
+            "limits_networks_and_compose_outlive_a_lost_dockerd",
+            deeds::lost::of_others,
+        ),
+        trial(
+            "a_container_removed_while_made_anew_is_not_made_again",
+            deeds::removed::while_made_anew,
+        ),
+        trial(
+            "a_recreation_is_resumed_by_the_next_agent",
+            deeds::killed::while_made_anew,
+        ),
+        trial(
+            "what_a_killed_agent_froze_goes_on",
+            deeds::killed::while_frozen,
+        ),
+        trial(
+            "what_a_restart_leaves_stopped_is_made_anew",
+            deeds::stopped::made_anew,
+        ),
+        trial(
+            "who_is_named_like_a_server_or_has_left_is_not_killed",
+            deeds::spared::own_and_left,
+        ),
+        trial(
+            "deeds_by_commands_with_and_without_an_agent",
+            deeds::ordered::by_commands,
+        ),
     ]
 }
 
@@ -270,6 +302,10 @@ fn long() -> Vec<Trial> {
     let more = [
         crowd,
         raised,
+        trial(
+            "dockerd_killed_in_the_middle_of_each_deed",
+            deeds::lost::killed_everywhere,
+        ),
         // A start is over half a minute after its last new family.
         trial(
             "the_auto_cap_is_fixed_and_takes_nobody_s_spares",

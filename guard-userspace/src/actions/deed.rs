@@ -5,17 +5,19 @@
 //! A deed is about the one container (by its id) or the one cgroup that the target was when it was
 //! permitted, and names no other. Docker may go away in the middle of each: then what is left is said.
 
+mod begun;
 mod compose;
 mod daemon;
 mod freeze;
 mod isolate;
 mod limit;
+mod memo;
 mod nofile;
 mod recreate;
 mod restart;
+mod resume;
 mod settings;
 mod steps;
-mod ties;
 
 use super::end::Hurry;
 use crate::model::{Action, Deed, Doing, Outcome};
@@ -29,8 +31,10 @@ use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
 use steps::Steps;
 
+pub use begun::Begun;
+pub use freeze::Frozen;
 pub use isolate::Tie;
-pub use ties::Ties;
+pub use memo::Memo;
 
 /// Whom it is done to, and with what.
 #[derive(Clone, Debug)]
@@ -49,8 +53,12 @@ pub struct Scene {
     pub thawer: Option<Arc<File>>,
     /// This agent froze it.
     pub is_frozen: bool,
-    /// What it was taken from.
-    pub ties: Ties,
+    /// What it was taken from; none: from nothing.
+    pub ties: Memo<Vec<Tie>>,
+    /// What was begun and is not brought to an end.
+    pub begun: Memo<Option<Begun>>,
+    /// What is frozen.
+    pub frozen: Memo<Option<Frozen>>,
     /// The agent ends: nobody is waited for any more than must be.
     pub hurry: Hurry,
 }
@@ -96,7 +104,8 @@ fn carry_out(doing: Doing, scene: &Scene) -> Outcome {
 }
 
 fn by_docker(deed: &Deed, dir: Option<&Path>, scene: &Scene, steps: &mut Steps) {
-    let Some(container) = scene.container.as_deref() else {
+    let container = scene.container.as_deref();
+    let Some(container) = container.or((*deed == Deed::Resume).then_some("")) else {
         return steps.failed(deed.name(), "", "its container is not known");
     };
     let daemon = match Daemon::at(&scene.endpoint) {
@@ -112,6 +121,7 @@ fn by_docker(deed: &Deed, dir: Option<&Path>, scene: &Scene, steps: &mut Steps) 
         Deed::Limit(limits) => limit::all(&daemon, container, limits, scene, steps),
         Deed::Restart { stop_s } => restart::restart(&daemon, container, *stop_s, scene, steps),
         Deed::Recreate { stop_s } => recreate::recreate(&daemon, container, *stop_s, scene, steps),
+        Deed::Resume => resume::resume(&daemon, scene, steps),
         Deed::Freeze | Deed::Thaw => {}
     }
 }

@@ -10,6 +10,7 @@ mod diary;
 mod disarm;
 mod farewell;
 mod heritage;
+mod left;
 mod operator;
 mod senses;
 mod storms;
@@ -34,6 +35,7 @@ use deeds::{Hands, News};
 use diary::Diary;
 use guard_common::GateMode;
 use guard_common::abi::Control;
+use left::Left;
 use operator::{Desk, Ended};
 use senses::Senses;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -72,6 +74,7 @@ pub struct Guard {
     pub hands: Hands,
     /// What is done, and why.
     pub diary: Diary,
+    left: Left,
     senses: Senses,
     desk: Desk,
     ladder: Ladder,
@@ -148,6 +151,7 @@ impl Guard {
         let diary = Diary::open(&config.state_dir, config.mode);
         let tier_logs = TierLogs::below(&config.state_dir);
         let mut guard = Self {
+            left: Left::take_up(&config, diary.journal().as_ref()),
             config,
             tier_logs,
             engine,
@@ -339,7 +343,7 @@ impl Guard {
         let now = clock::now();
         self.beat();
         self.diary.look();
-        self.hands.look();
+        self.tend();
         if self.patience > 0 {
             self.let_go_of_unwanted();
         }

@@ -3,6 +3,7 @@
 mod healthy;
 mod levels;
 mod looks;
+mod mend;
 mod orders;
 mod properties;
 mod scene;

@@ -10,6 +10,7 @@ mod write;
 
 use crate::model::{Decision, Outcome, Stamp};
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -101,7 +102,7 @@ impl Journal {
     /// The last note of that kind about a target. Reads all of the file.
     #[must_use]
     pub fn last_note(&self, what: &str, target: &str) -> Option<Value> {
-        write::last_note(&self.file, what, target)
+        write::last_notes(&self.file, what).remove(target)
     }
 
     fn write(&self, line: &Value) -> Written {
@@ -116,6 +117,12 @@ impl Journal {
         }
         Written(Some(wait))
     }
+}
+
+/// The last note of that kind about each target, in the journal of `state_dir`. Reads all of it.
+#[must_use]
+pub fn last_notes(state_dir: &Path, what: &str) -> BTreeMap<String, Value> {
+    write::last_notes(&state_dir.join(FILE), what)
 }
 
 #[cfg(test)]

@@ -61,6 +61,7 @@ fn what_was_done_is_joined_to_why() {
     outcome.did = Some(Box::new(Did {
         doing: doing(),
         steps: Vec::new(),
+        left: crate::model::deed::Left::default(),
     }));
     journal.outcome(&id, at, "gw", &outcome);
     let (other, _) = journal.intent(at, "gw", &decision());

@@ -2,7 +2,7 @@
 
 use super::Health;
 use serde_json::Value;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -183,18 +183,26 @@ fn begin(path: &Path) -> io::Result<Open> {
     })
 }
 
-/// The last note of that kind about a target; what is no line of ours is passed over.
-pub fn last_note(path: &Path, what: &str, target: &str) -> Option<Value> {
-    let of = |path: &Path| {
-        let lines = BufReader::new(File::open(path).ok()?).lines();
-        let lines = lines
-            .map_while(Result::ok)
-            .filter(|line| line.contains(what));
-        let notes = lines.filter_map(|line| serde_json::from_str::<Value>(&line).ok());
-        let has =
-            |note: &Value, field: &str, word: &str| note.get(field).is_some_and(|is| is == word);
-        let about = notes.filter(|note| has(note, "kind", what) && has(note, "target", target));
-        about.last()?.get("value").cloned()
-    };
-    of(path).or_else(|| of(&path.with_extension("jsonl.1")))
+/// The last note of that kind about each target; what is no line of ours is passed over.
+pub fn last_notes(path: &Path, what: &str) -> BTreeMap<String, Value> {
+    let mut last = BTreeMap::new();
+    for path in [&path.with_extension("jsonl.1"), path] {
+        let Ok(file) = File::open(path) else { continue };
+        let lines = BufReader::new(file).lines().map_while(Result::ok);
+        for line in lines.filter(|line| line.contains(what)) {
+            let Ok(mut note) = serde_json::from_str::<Value>(&line) else {
+                continue;
+            };
+            let is_one = note.get("kind").is_some_and(|kind| kind == what);
+            let target = note
+                .get("target")
+                .and_then(Value::as_str)
+                .map(str::to_owned);
+            let value = note.get_mut("value").map(Value::take);
+            if let (true, Some(target), Some(value)) = (is_one, target, value) {
+                last.insert(target, value);
+            }
+        }
+    }
+    last
 }

@@ -221,6 +221,8 @@ pub enum Reason {
     Nuclear,
     /// A restart did not help, or did not succeed.
     Again,
+    /// Something was left half done.
+    HalfDone,
     /// Children that have ended are not waited for.
     Zombies,
     /// The emergency is over.
@@ -248,6 +250,7 @@ impl Reason {
             Self::Memory => "memory",
             Self::Nuclear => "nuclear",
             Self::Again => "again",
+            Self::HalfDone => "half_done",
             Self::Zombies => "zombies",
             Self::Calm => "calm",
         }

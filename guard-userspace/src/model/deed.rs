@@ -26,6 +26,9 @@ pub enum Deed {
         /// Time it has to stop, in seconds.
         stop_s: u64,
     },
+    /// Bring to an end what was begun of [`Self::Restart`] or [`Self::Recreate`], by an earlier agent or
+    /// until Docker was lost.
+    Resume,
 }
 
 impl Deed {
@@ -40,6 +43,7 @@ impl Deed {
             Self::Limit(_) => "limit",
             Self::Restart { .. } => "restart",
             Self::Recreate { .. } => "recreate",
+            Self::Resume => "resume",
         }
     }
 
@@ -48,7 +52,7 @@ impl Deed {
     pub const fn cost(&self) -> &'static str {
         match self {
             Self::Freeze => "nothing in it answers until it is thawed",
-            Self::Thaw => "nothing",
+            Self::Thaw | Self::Resume => "nothing",
             Self::Isolate => "no client reaches it, and it reaches nobody, until it rejoins",
             Self::Rejoin => "nothing",
             Self::Limit(_) => "nothing while it stays below them",
@@ -92,6 +96,20 @@ pub struct Did {
     pub doing: Doing,
     /// What was read back, or each step's outcome, in words.
     pub steps: Vec<Step>,
+    /// How it leaves the target.
+    pub left: Left,
+}
+
+/// How a deed leaves the target.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Left {
+    /// As it was, or as it was to be.
+    #[default]
+    Whole,
+    /// Stopped, and it could not be started any more.
+    Down,
+    /// In the middle of it, since Docker was lost: to be resumed.
+    Half,
 }
 
 /// One step of a deed, or one value that was set.

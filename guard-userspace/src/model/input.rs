@@ -138,6 +138,8 @@ pub enum InputKind {
     },
     /// An operator wants something done.
     Operator(Order),
+    /// An earlier agent was ended in the middle of a deed, or left it half done.
+    HalfDone,
     /// An action ended.
     Outcome(Outcome),
     /// Time passed.

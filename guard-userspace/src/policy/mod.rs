@@ -12,6 +12,7 @@ pub mod ground;
 pub mod leak;
 pub mod level;
 pub mod limits;
+pub mod mend;
 pub mod near;
 pub mod operator;
 pub mod package;

@@ -4,7 +4,7 @@
 //! counts as the operators' protocol does. A tier that is switched off leaves its step undone.
 
 use super::victims::{self, Urgency, Want};
-use super::{level, limits, start};
+use super::{level, limits, mend, start};
 use crate::config::TargetConfig;
 use crate::config::protocol::Scope;
 use crate::model::{Action, Deed, Doing, Ending, Level, Reason, Stamp, Tier};
@@ -24,7 +24,7 @@ const LOOKS_NS: [(Level, u64); 3] = [
 const RESTART_AFTER_NS: u64 = 30_000_000_000;
 
 /// What did not succeed, or may not be, is not tried again for so long, in ns.
-const RETRY_NS: u64 = 60_000_000_000;
+pub const RETRY_NS: u64 = 60_000_000_000;
 
 /// Limits that Docker would not take are tried again later and later, up to so often the time.
 const MOST_RETRIES: u32 = 6;
@@ -54,10 +54,11 @@ pub fn decide(
     config: &TargetConfig,
     now: &Now,
 ) -> Vec<(Tier, Reason, Action)> {
-    if state.cgroup().is_none() {
-        return Vec::new();
-    }
     let mut wanted = Vec::new();
+    wanted.extend(mend::decide(state, config, now.at));
+    if state.cgroup().is_none() || !wanted.is_empty() {
+        return wanted;
+    }
     wanted.extend(prevent(state, config, now.at));
     if config.processes.is_none() && config.memory.is_none() {
         return wanted;

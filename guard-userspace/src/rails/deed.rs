@@ -23,8 +23,9 @@ pub fn check(
     if needs_docker && !config.source.is_container() {
         return refused(format!("{name} is no container: it cannot {}", deed.name()));
     }
-    // A container that has ended can be started again.
-    let may_start = deed.restarts() && tier == Tier::Operator;
+    // A container that has ended can be started again: by somebody, or where the guard ended it.
+    let is_ours = tier == Tier::Operator || state.deeds().left_down().is_some();
+    let may_start = deed.restarts() && is_ours || *deed == Deed::Resume;
     if state.cgroup().is_none() && !may_start {
         return refused(format!("{name} is not there"));
     }

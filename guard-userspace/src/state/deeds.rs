@@ -1,5 +1,6 @@
 //! What is being done to the target as a whole, and what was done lately.
 
+use crate::model::deed::Left;
 use crate::model::{Action, CgroupId, Decision, Deed, Did, Doing, Outcome, OutcomeKind};
 use std::collections::{BTreeMap, VecDeque};
 
@@ -29,6 +30,9 @@ pub struct Deeds {
     last_restart: Option<Deed>,
     /// The cgroup whose container got its limits, or was to.
     limited: Option<CgroupId>,
+    half: bool,
+    /// What left it stopped of the agent's own accord, and when.
+    down: Option<(Deed, u64)>,
 }
 
 /// A deed that did not succeed.
@@ -95,6 +99,30 @@ impl Deeds {
         self.last_restart.as_ref()
     }
 
+    /// Something that was begun is to be brought to an end.
+    #[must_use]
+    pub const fn is_half(&self) -> bool {
+        self.half
+    }
+
+    /// Something is left half done.
+    pub const fn half_done(&mut self) {
+        self.half = true;
+    }
+
+    /// What stopped it of the agent's own accord, and could not start it; it has not started since.
+    #[must_use]
+    pub fn left_down(&self) -> Option<&Deed> {
+        self.down.as_ref().map(|(deed, _)| deed)
+    }
+
+    /// It has started. What was tried before that says nothing of it any more.
+    pub fn is_up(&mut self, at_ns: u64) {
+        if self.down.as_ref().is_some_and(|(_, since)| at_ns > *since) {
+            self.down = None;
+        }
+    }
+
     /// The cgroup whose container got its limits, or was to.
     #[must_use]
     pub const fn limited(&self) -> Option<CgroupId> {
@@ -138,10 +166,11 @@ impl Deeds {
     /// It ended.
     pub fn ended(&mut self, outcome: &Outcome, at_ns: u64) {
         let Some(did) = &outcome.did else { return };
-        let Did { doing, .. } = did.as_ref();
+        let Did { doing, left, .. } = did.as_ref();
         if self.pending.as_ref() == Some(doing) {
             self.pending = None;
         }
+        self.leave(doing, *left, &outcome.kind, at_ns);
         match &outcome.kind {
             OutcomeKind::Done => {
                 self.failed.remove(doing.deed.name());
@@ -150,7 +179,7 @@ impl Deeds {
                     Deed::Thaw => self.frozen = false,
                     Deed::Isolate => self.isolated = true,
                     Deed::Rejoin => self.isolated = false,
-                    Deed::Limit(_) => {}
+                    Deed::Limit(_) | Deed::Resume => {}
                     Deed::Restart { .. } => self.restarted = self.restarted.saturating_add(1),
                     Deed::Recreate { .. } => {
                         self.restarted = self.restarted.saturating_add(1);
@@ -175,6 +204,15 @@ impl Deeds {
                 }
             }
             OutcomeKind::Failed(_) | OutcomeKind::Refused(_) => {}
+        }
+    }
+
+    fn leave(&mut self, doing: &Doing, left: Left, kind: &OutcomeKind, at_ns: u64) {
+        let tried = !matches!(kind, OutcomeKind::Refused(_));
+        if tried && (doing.deed.restarts() || doing.deed == Deed::Resume) {
+            self.half = left == Left::Half;
+            self.down =
+                (left == Left::Down && doing.order == 0).then(|| (doing.deed.clone(), at_ns));
         }
     }
 

@@ -214,6 +214,7 @@ impl TargetState {
                     family_ns: *started_ns,
                 });
                 self.counts.begin(at.second());
+                self.deeds.is_up(at.boot_ns);
                 if let Some(inherited) = inherited {
                     self.inherit(inherited);
                 }
@@ -225,6 +226,7 @@ impl TargetState {
                 });
             }
             InputKind::Down { .. } => self.go_down(),
+            InputKind::HalfDone => self.deeds.half_done(),
             InputKind::Lost { source, total } => applied.lost = self.lose(source, *total),
             InputKind::Operator(order) => self.ends.ordered(order.clone()),
             InputKind::Outcome(outcome) => {

@@ -9,6 +9,7 @@ pub mod client;
 pub mod container;
 mod containerd;
 pub mod daemon;
+pub mod door;
 pub mod gateway;
 pub mod image;
 pub mod java;

@@ -3,6 +3,18 @@
 
 #[path = "deeds/anew.rs"]
 pub mod anew;
+#[path = "deeds/killed.rs"]
+pub mod killed;
+#[path = "deeds/lost.rs"]
+pub mod lost;
+#[path = "deeds/ordered.rs"]
+pub mod ordered;
+#[path = "deeds/removed.rs"]
+pub mod removed;
+#[path = "deeds/spared.rs"]
+pub mod spared;
+#[path = "deeds/stopped.rs"]
+pub mod stopped;
 
 use std::fs;
 use std::path::Path;
@@ -14,7 +26,7 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use guard_tests::check::{eventually, same};
 use guard_tests::docker::{Container, Parent};
 use guard_tests::place;
-use guard_userspace::actions::deed::{self, Scene, Tie, Ties};
+use guard_userspace::actions::deed::{self, Memo, Scene};
 use guard_userspace::actions::end::Hurry;
 use guard_userspace::config::{Mode, Profile, TargetConfig, TargetSource};
 use guard_userspace::guardian::thawer::Thawer;
@@ -81,12 +93,6 @@ impl Pair {
 }
 
 fn scene_of(stage: &Stage, container: &Container, parent: &Parent) -> Result<Scene> {
-    let kept: Arc<Mutex<Option<Vec<Tie>>>> = Arc::default();
-    let keeps = Arc::clone(&kept);
-    let ties = Ties::by(
-        move |ties| *keeps.lock().unwrap_or_else(PoisonError::into_inner) = Some(ties.to_vec()),
-        move || kept.lock().unwrap_or_else(PoisonError::into_inner).clone(),
-    );
     Ok(Scene {
         container: Some(container.id().to_owned()),
         dir: Some(container.cgroup(parent)?),
@@ -95,9 +101,23 @@ fn scene_of(stage: &Stage, container: &Container, parent: &Parent) -> Result<Sce
         compose_dir: None,
         thawer: None,
         is_frozen: false,
-        ties,
+        ties: memo(),
+        begun: memo(),
+        frozen: memo(),
         hurry: Hurry::default(),
     })
+}
+
+/// Remembers it for as long as the test.
+fn memo<T: Clone + Send + 'static>() -> Memo<T> {
+    let kept: Arc<Mutex<Option<T>>> = Arc::default();
+    let keeps = Arc::clone(&kept);
+    Memo::by(
+        move |what: &T| {
+            *keeps.lock().unwrap_or_else(PoisonError::into_inner) = Some(what.clone());
+        },
+        move || kept.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+    )
 }
 
 /// Has the rails permit a deed by hand, and carries it out.
@@ -280,27 +300,33 @@ fn counted(container: &Container) -> Result<u64> {
     Ok(text.unwrap_or_default().trim().parse().unwrap_or(0))
 }
 
+/// Counts as long as it is not stopped.
+const COUNTS: &str =
+    "trap 'exit 0' TERM; i=0; while :; do i=$((i+1)); echo $i > /count; sleep 0.02; done";
+
+/// Whether it stands still.
+fn stands(one: &Container) -> Result<bool> {
+    let before = counted(one)?;
+    thread::sleep(Duration::from_millis(300));
+    Ok(counted(one)? == before)
+}
+
+fn goes_on(one: &Container) -> Result<()> {
+    let before = counted(one)?;
+    eventually("it goes on", LIMIT, || Ok(counted(one)? > before))
+}
+
 /// A frozen container stands still, and goes on when it is thawed, or when whoever froze it is gone,
 /// however that came. Without somebody who would thaw it then it is not frozen.
 pub fn freezes() -> Result<()> {
     let mut stage = OnStage::enter()?;
     let stage = stage.get()?;
     let parent = Parent::new("frozen")?;
-    let counts = "i=0; while :; do i=$((i+1)); echo $i > /count; sleep 0.02; done";
-    let command = [stage.image.as_str(), "sh", "-c", counts];
+    let command = [stage.image.as_str(), "sh", "-c", COUNTS];
     let one = Container::run(&stage.docker, &parent, "frozen", &command)?;
     let mut scene = scene_of(stage, &one, &parent)?;
     let why = fails(Deed::Freeze, scene.clone())?;
     ensure!(why.contains("nobody would thaw it"), "{why}");
-    let stands = |one: &Container| -> Result<bool> {
-        let before = counted(one)?;
-        thread::sleep(Duration::from_millis(300));
-        Ok(counted(one)? == before)
-    };
-    let goes_on = |one: &Container| {
-        let before = counted(one)?;
-        eventually("it goes on", LIMIT, || Ok(counted(one)? > before))
-    };
     eventually("it counts", LIMIT, || Ok(counted(&one)? > 0))?;
     let program = place::program("GUARD_AGENT", "metamcp-guard")?;
     let thawer = Thawer::start(&program)?;

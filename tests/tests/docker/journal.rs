@@ -21,7 +21,7 @@ const RULES: &str = "name = \"kept\"\ncontainer = \"kept\"\n\
     startup_preventer = { on = true }\n\
     [target.restart]\nmax_per_hour = 1\nstop_timeout = \"2s\"";
 
-fn lines(guard: &Guard) -> Result<Vec<Value>> {
+pub fn lines(guard: &Guard) -> Result<Vec<Value>> {
     let folder = Path::new(&guard.socket).parent().context("no folder")?;
     let text = std::fs::read_to_string(folder.join("journal.jsonl")).unwrap_or_default();
     let lines = text.lines().map(serde_json::from_str);
@@ -29,7 +29,7 @@ fn lines(guard: &Guard) -> Result<Vec<Value>> {
 }
 
 /// Its outcome, after it.
-fn ended(lines: &[Value], action: &str) -> Option<Value> {
+pub fn ended(lines: &[Value], action: &str) -> Option<Value> {
     let is = |line: &&Value, kind: &str| line["kind"] == kind && line["action"] == action;
     let begun = lines.iter().position(|line| is(&line, "intent"))?;
     let id = &lines[begun]["id"];

@@ -76,7 +76,7 @@ pub struct Guard {
     /// Where commands reach it.
     pub socket: String,
     port: u16,
-    _folder: Folder,
+    folder: Folder,
 }
 
 impl Guard {
@@ -88,15 +88,31 @@ impl Guard {
         let config = format!(
             "state_dir = \"{state}\"\non_agent_exit = \"release\"\n[http]\nlisten = \"127.0.0.1:{port}\"\n[[target]]\n{target}\n"
         );
-        let file = folder.file("config.toml", &config)?;
-        let socket = format!("{state}/agent.sock");
+        folder.file("config.toml", &config)?;
+        Self::in_folder(docker, folder, port, arguments)
+    }
+
+    /// Kills the agent as the OOM killer would, and starts another with the same configuration, which finds
+    /// what that one has left, after something was done.
+    pub fn killed(self, docker: &Docker, meanwhile: impl FnOnce() -> Result<()>) -> Result<Self> {
+        self.agent.kill()?;
+        meanwhile()?;
+        Self::in_folder(docker, self.folder, self.port, &[])
+    }
+
+    fn in_folder(docker: &Docker, folder: Folder, port: u16, arguments: &[&str]) -> Result<Self> {
+        let state = folder.path().display();
+        let (socket, file) = (
+            format!("{state}/agent.sock"),
+            format!("{state}/config.toml"),
+        );
         let all = [&["--socket", &socket, "--config", &file], arguments].concat();
         let agent = Agent::run_with(&[("DOCKER_HOST", docker.host())], &all)?;
         let guard = Self {
             agent,
             socket,
             port,
-            _folder: folder,
+            folder,
         };
         eventually("the agent answers", SOON, || Ok(guard.metrics().is_ok()))
             .with_context(|| guard.agent.last_words())?;

@@ -2,12 +2,14 @@
 //! changed.
 
 use super::Scene;
-use super::daemon::{Daemon, Trouble};
+use super::begun::Begun;
+use super::daemon::Daemon;
 use super::recreate::short;
-use super::restart::{patiently, started};
+use super::restart::patiently;
+use super::resume;
 use super::steps::Steps;
+use crate::model::deed::Left;
 use bollard::models::ContainerInspectResponse;
-use bollard::query_parameters::RenameContainerOptionsBuilder;
 use rustix::fs::{MemfdFlags, memfd_create};
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -107,6 +109,10 @@ pub fn up(
     let name = found.name.clone().unwrap_or_default();
     let name = name.trim_start_matches('/');
     let what = format!("compose up {}", plan.service);
+    let id = found.id.clone().unwrap_or_default();
+    let mut begun = Begun::now(&id, name, true);
+    begun.by_compose = true;
+    begun.note(scene);
     match run(&mut command, limit) {
         Ok((status, said)) if status.success() => {
             steps.done(
@@ -118,7 +124,7 @@ pub fn up(
         Err(error) => steps.failed(&what, "", error.to_string()),
     }
     if steps.has_failed() {
-        return back(daemon, found, name, scene, steps);
+        return resume::back(daemon, scene, &begun, steps);
     }
     match patiently(scene, || daemon.inspect(name)) {
         Ok(now) if now.id == found.id => {
@@ -128,34 +134,14 @@ pub fn up(
             let id = now.id.unwrap_or_default();
             steps.done("start", format!("the new one runs: {}", short(&id)));
         }
-        Ok(_) => steps.failed("start", "the new one runs", "it does not"),
-        Err(trouble) => steps.failed("start", "the new one runs", trouble.to_string()),
-    }
-}
-
-/// What Compose has left of the old one runs again, under its name: Compose renames it first.
-fn back(
-    daemon: &Daemon,
-    found: &ContainerInspectResponse,
-    name: &str,
-    scene: &Scene,
-    steps: &mut Steps,
-) {
-    let id = found.id.clone().unwrap_or_default();
-    let run = || -> Result<Result<String, String>, Trouble> {
-        let now = daemon.inspect(&id)?.name.unwrap_or_default();
-        if now.trim_start_matches('/') != name {
-            let options = RenameContainerOptionsBuilder::new().name(name).build();
-            daemon.ask(super::daemon::SOON, async |docker| {
-                docker.rename_container(&id, options).await
-            })?;
+        Ok(_) => {
+            steps.left(Left::Down);
+            steps.failed("start", "the new one runs", "it does not");
         }
-        started(daemon, &id)
-    };
-    match patiently(scene, run) {
-        Ok(Ok(runs)) => steps.done("back", format!("the old one {runs}")),
-        Ok(Err(why)) => steps.failed("back", "the old one runs", why),
-        Err(trouble) => steps.failed("back", "the old one runs", trouble.to_string()),
+        Err(trouble) => {
+            steps.left(Left::Half);
+            steps.failed("start", "the new one runs", trouble.to_string());
+        }
     }
 }
 

@@ -7,10 +7,12 @@
 use super::Scene;
 use super::steps::Steps;
 use crate::evidence::process;
+use crate::evidence::tree;
 use crate::guardian::thawer;
+use serde::{Deserialize, Serialize};
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -20,6 +22,47 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(5);
+
+/// A cgroup that is about to be frozen, noted so that a later agent lets it go on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Frozen {
+    /// Its directory.
+    pub dir: PathBuf,
+    /// Its id, which no other has until the machine starts anew.
+    pub cgroup: u64,
+    /// The machine's start.
+    pub boot: String,
+}
+
+impl Frozen {
+    fn of(dir: &Path) -> io::Result<Self> {
+        Ok(Self {
+            dir: dir.to_owned(),
+            cgroup: tree::id(dir)?,
+            boot: boot()?,
+        })
+    }
+
+    /// Lets it go on, if it is still frozen and the same one; says whether it was.
+    ///
+    /// # Errors
+    /// The kernel's, or not all of it goes on.
+    pub fn let_go(&self) -> Result<bool, String> {
+        let is_it = tree::id(&self.dir).is_ok_and(|id| id == self.cgroup);
+        let is_now = boot().is_ok_and(|boot| boot == self.boot);
+        let frozen = fs::read_to_string(self.dir.join("cgroup.freeze"));
+        if !is_it || !is_now || !frozen.is_ok_and(|word| word.trim() == "1") {
+            return Ok(false);
+        }
+        write(&self.dir, false).map(|()| true)
+    }
+}
+
+/// What the kernel calls this run of it.
+fn boot() -> io::Result<String> {
+    let id = fs::read_to_string("/proc/sys/kernel/random/boot_id")?;
+    Ok(id.trim().to_owned())
+}
 
 /// Freezes it. What cannot be frozen whole is thawed again.
 pub fn freeze(dir: &Path, scene: &Scene, steps: &mut Steps) {
@@ -34,6 +77,10 @@ pub fn freeze(dir: &Path, scene: &Scene, steps: &mut Steps) {
     if let Err(error) = told {
         let words = format!("nobody would thaw it if the agent died, so it is not frozen: {error}");
         return steps.failed("freeze", "", words);
+    }
+    match Frozen::of(dir) {
+        Ok(frozen) => scene.frozen.keep(&Some(frozen)),
+        Err(error) => return steps.failed("freeze", "", error.to_string()),
     }
     let began = Instant::now();
     match write(dir, true) {
@@ -56,6 +103,7 @@ pub fn thaw(dir: &Path, scene: &Scene, steps: &mut Steps) {
                 // One that is gone has thawed it, or thaws nothing any more.
                 let _ = thawer::tell(pipe, false, dir);
             }
+            scene.frozen.keep(&None);
             steps.is("cgroup.freeze", "0", "runs");
         }
         Err(why) => steps.failed("cgroup.freeze", "0", why),

@@ -91,7 +91,7 @@ pub fn isolate(daemon: &Daemon, container: &str, scene: &Scene, steps: &mut Step
 
 /// Connects it again to those that it was taken from.
 pub fn rejoin(daemon: &Daemon, container: &str, scene: &Scene, steps: &mut Steps) {
-    let Some(ties) = scene.ties.kept() else {
+    let Some(ties) = scene.ties.kept().filter(|ties| !ties.is_empty()) else {
         let words = "not known what it was taken from: it was not isolated by this guard, or that was \
                      forgotten; connect it by `docker network connect`";
         return steps.failed("networks", "", words);
@@ -117,7 +117,7 @@ pub fn rejoin(daemon: &Daemon, container: &str, scene: &Scene, steps: &mut Steps
     }
     if !lost {
         read_back(daemon, container, &ties, steps);
-        scene.ties.keep(&[]);
+        scene.ties.keep(&Vec::new());
     }
 }
 

@@ -5,11 +5,14 @@
 //! names change hands, and the new one starts. The old one is removed when the new one runs. Where the
 //! new one does not, the old one gets its name back and runs again: there is never none.
 
+use super::begun::Begun;
 use super::daemon::{Daemon, SOON, Trouble};
 use super::restart::{patiently, started, stop};
+use super::resume;
 use super::settings::{self, Settings};
 use super::steps::Steps;
 use super::{Scene, compose, isolate};
+use crate::model::deed::Left;
 use bollard::models::ContainerInspectResponse;
 use bollard::query_parameters::{
     CreateContainerOptions, RemoveContainerOptionsBuilder, RenameContainerOptionsBuilder,
@@ -23,16 +26,30 @@ const HEARD: Duration = Duration::from_millis(300);
 
 /// Recreates it.
 pub fn recreate(daemon: &Daemon, container: &str, stop_s: u64, scene: &Scene, steps: &mut Steps) {
+    if !resume::first(daemon, scene, steps) {
+        return;
+    }
     let found = match daemon.inspect(container) {
         Ok(found) => found,
         Err(trouble) => return steps.failed("inspect", "", trouble.to_string()),
     };
     match compose::of(&found, scene.compose_dir.as_deref()) {
-        Ok(plan) => return compose::up(&plan, daemon, &found, stop_s, scene, steps),
+        Ok(plan) => {
+            compose::up(&plan, daemon, &found, stop_s, scene, steps);
+            return over(scene, steps);
+        }
         Err(Some(why)) => steps.short("compose", "", format!("{why}; from Docker's own settings")),
         Err(None) => {}
     }
     anew(daemon, &found, stop_s, scene, steps);
+    over(scene, steps);
+}
+
+/// What is half done stays noted.
+fn over(scene: &Scene, steps: &Steps) {
+    if !steps.is_half() {
+        scene.begun.keep(&None);
+    }
 }
 
 /// The container and the names that change hands.
@@ -60,36 +77,50 @@ fn anew(
     if name.is_empty() || old.is_empty() {
         return steps.failed("inspect", "", "Docker did not say what it is");
     }
+    let before = found.state.clone().unwrap_or_default();
+    // Who wants it made anew wants it to run.
+    let mut begun = Begun::now(&old, &name, true);
     let swap = Swap {
         daemon,
         scene,
         old,
-        aside: format!("{name}-guard-old"),
-        beside: format!("{name}-guard-new"),
+        aside: begun.aside(),
+        beside: begun.beside(),
         name,
     };
+    if let Err(trouble) = swap.is_free() {
+        return steps.failed("create", &swap.name, trouble.to_string());
+    }
+    let host = found.host_config.as_ref();
+    let removes_itself = host.and_then(|host| host.auto_remove) == Some(true);
+    begun.note(scene);
     let new = match swap.create(&settings::of(found, &image(daemon, found))) {
         Ok(new) => new,
         Err(trouble) => {
+            // It may have been made all the same.
+            if matches!(trouble, Trouble::Lost(_))
+                && patiently(scene, || swap.clear_beside()).is_err()
+            {
+                steps.left(Left::Half);
+            }
             let words = format!("{trouble}; the container runs as before");
             return steps.failed("create", &swap.name, words);
         }
     };
     steps.done("create", format!("{} made beside it", short(&new)));
-    let before = found.state.clone().unwrap_or_default();
-    if let Err(trouble @ (Trouble::Refused(_) | Trouble::Absent(_))) =
-        stop(daemon, &swap.old, stop_s, &before, steps)
-    {
-        swap.remove_new(&new, steps);
-        if matches!(trouble, Trouble::Absent(_)) {
-            steps.done(
-                "rename",
-                "the container was removed meanwhile, and is not made again",
-            );
-        }
-        return;
+    begun.new = Some(new.clone());
+    begun.note(scene);
+    let stopped = match stop(daemon, &swap.old, stop_s, &before, steps) {
+        // What became of it is seen at the next step.
+        Ok(()) | Err(Trouble::Lost(_)) => swap.set_aside(removes_itself),
+        Err(trouble) => Err(trouble),
+    };
+    match stopped {
+        Ok(()) => {}
+        Err(Trouble::Lost(why)) => return swap.go_back(&new, &why, steps),
+        Err(trouble) => return swap.give_up(&new, &trouble, steps),
     }
-    match swap.change_names(&new).and_then(|()| {
+    match swap.take_name(&new).and_then(|()| {
         sleep(HEARD);
         patiently(scene, || started(daemon, &new))
     }) {
@@ -148,22 +179,62 @@ impl Swap<'_> {
             Err(Trouble::Absent(_)) => return Ok(()),
             Err(trouble) => return Err(trouble),
         };
-        let state = found.state.unwrap_or_default();
-        let was_started = state.started_at.is_some_and(|at| !at.starts_with("0001-"));
-        if was_started {
+        if was_started(&found) {
             let words = format!("there is a container {}: remove or rename it", self.beside);
             return Err(Trouble::Refused(words));
         }
         self.remove(&found.id.unwrap_or_default(), false)
     }
 
-    fn change_names(&self, new: &str) -> Result<(), Trouble> {
-        match patiently(self.scene, || self.rename(&self.old, &self.aside)) {
-            // One that was started with --rm is removed when it has ended.
-            Ok(()) | Err(Trouble::Absent(_)) => {}
-            Err(trouble) => return Err(trouble),
+    /// What has the name that the old one is to get meanwhile would be in the way when it is stopped already.
+    fn is_free(&self) -> Result<(), Trouble> {
+        match self.daemon.inspect(&self.aside) {
+            Err(Trouble::Absent(_)) => Ok(()),
+            Err(trouble) => Err(trouble),
+            Ok(_) => {
+                let words = format!(
+                    "there is a container {}: remove or rename it; the container runs as before",
+                    self.aside
+                );
+                Err(Trouble::Refused(words))
+            }
         }
+    }
+
+    /// One that was started with --rm is removed when it has ended.
+    fn set_aside(&self, removes_itself: bool) -> Result<(), Trouble> {
+        match patiently(self.scene, || self.rename(&self.old, &self.aside)) {
+            Err(Trouble::Absent(_)) if removes_itself => Ok(()),
+            other => other,
+        }
+    }
+
+    fn take_name(&self, new: &str) -> Result<(), Trouble> {
         patiently(self.scene, || self.rename(new, &self.name))
+    }
+
+    /// The old one could not be stopped, or somebody has removed it.
+    fn give_up(&self, new: &str, trouble: &Trouble, steps: &mut Steps) {
+        if !steps.has_failed() {
+            steps.failed("rename", &self.aside, trouble.to_string());
+        }
+        self.remove_new(new, steps);
+        if matches!(trouble, Trouble::Absent(_)) {
+            let words = "the container was removed meanwhile, and is not made again";
+            return steps.done("rename", words);
+        }
+        // It may have been stopped before it could not be renamed.
+        match patiently(self.scene, || started(self.daemon, &self.old)) {
+            Ok(Ok(runs)) => steps.done("back", format!("the old one {runs}")),
+            Ok(Err(why)) => {
+                steps.left(Left::Down);
+                steps.failed("back", "the old one runs", why);
+            }
+            Err(trouble) => {
+                steps.left(Left::Half);
+                steps.failed("back", "the old one runs", trouble.to_string());
+            }
+        }
     }
 
     /// Renames one, if it is not named so already: an answer may have been lost.
@@ -188,17 +259,21 @@ impl Swap<'_> {
     fn remove_new(&self, new: &str, steps: &mut Steps) {
         match patiently(self.scene, || self.remove(new, true)) {
             Ok(()) | Err(Trouble::Absent(_)) => {}
-            Err(trouble) => steps.short("remove", &self.beside, trouble.to_string()),
+            Err(trouble) => {
+                steps.left(Left::Half);
+                steps.short("remove", &self.beside, trouble.to_string());
+            }
         }
     }
 
     /// Volumes stay: the new one has them.
     fn remove_old(&self, steps: &mut Steps) {
-        match patiently(self.scene, || self.remove(&self.old, false)) {
+        match patiently(self.scene, || dispose(self.daemon, &self.old)) {
             Ok(()) => steps.done("remove", "the old one is removed"),
             Err(Trouble::Absent(_)) => steps.done("remove", "the old one was removed at its end"),
             Err(trouble) => {
                 let words = format!("{trouble}; it is left, stopped, as {}", self.aside);
+                steps.left(Left::Half);
                 steps.short("remove", &self.aside, words);
             }
         }
@@ -216,8 +291,15 @@ impl Swap<'_> {
             .and_then(|()| patiently(self.scene, || started(self.daemon, &self.old)));
         match back {
             Ok(Ok(runs)) => steps.done("back", format!("the old one {runs}")),
-            Ok(Err(why)) => steps.failed("back", "the old one runs", why),
+            Ok(Err(why)) => {
+                steps.left(Left::Down);
+                steps.failed("back", "the old one runs", why);
+            }
             Err(trouble) => {
+                steps.left(match trouble {
+                    Trouble::Lost(_) => Left::Half,
+                    _ => Left::Down,
+                });
                 let Self { old, name, .. } = self;
                 let words = format!(
                     "{trouble}; the old one may be stopped: `docker rename {} {name}; docker start \
@@ -228,6 +310,31 @@ impl Swap<'_> {
             }
         }
     }
+}
+
+/// Removes one that was stopped. With the policy `always` a dockerd that was killed meanwhile has started
+/// it again.
+///
+/// # Errors
+/// Docker's.
+pub fn dispose(daemon: &Daemon, container: &str) -> Result<(), Trouble> {
+    if daemon.state(container)?.running == Some(true) {
+        daemon.ask(3 * SOON, async |docker| {
+            docker.stop_container(container, None).await
+        })?;
+    }
+    daemon.ask(3 * SOON, async |docker| {
+        docker.remove_container(container, None).await
+    })
+}
+
+/// Whether it ever ran.
+pub fn was_started(found: &ContainerInspectResponse) -> bool {
+    let at = found
+        .state
+        .as_ref()
+        .and_then(|state| state.started_at.as_deref());
+    at.is_some_and(|at| !at.is_empty() && !at.starts_with("0001-"))
 }
 
 /// So many digits as Docker shows.

@@ -1,8 +1,11 @@
 //! Stops a container, so gently as it lets itself be, and starts it.
 
 use super::Scene;
+use super::begun::Begun;
 use super::daemon::{Daemon, SOON, Trouble};
+use super::resume;
 use super::steps::Steps;
+use crate::model::deed::Left;
 use bollard::models::ContainerState;
 use bollard::query_parameters::StopContainerOptionsBuilder;
 use std::thread::sleep;
@@ -25,22 +28,30 @@ const STANDS: Duration = Duration::from_millis(300);
 
 /// Restarts it.
 pub fn restart(daemon: &Daemon, container: &str, stop_s: u64, scene: &Scene, steps: &mut Steps) {
-    let before = match daemon.state(container) {
-        Ok(state) => state,
+    if !resume::first(daemon, scene, steps) {
+        return;
+    }
+    let found = match daemon.inspect(container) {
+        Ok(found) => found,
         Err(trouble) => return steps.failed("stop", "", trouble.to_string()),
     };
+    let before = found.state.unwrap_or_default();
+    // Who wants it restarted wants it to run.
+    Begun::now(container, &found.name.unwrap_or_default(), true).note(scene);
     match stop(daemon, container, stop_s, &before, steps) {
         // It may have been stopped, and must not stay so.
-        Ok(()) | Err(Trouble::Lost(_)) => {}
-        Err(_) => return,
+        Ok(()) | Err(Trouble::Lost(_)) => start(
+            daemon,
+            container,
+            before.started_at.as_deref(),
+            scene,
+            steps,
+        ),
+        Err(_) => {}
     }
-    start(
-        daemon,
-        container,
-        before.started_at.as_deref(),
-        scene,
-        steps,
-    );
+    if !steps.is_half() {
+        scene.begun.keep(&None);
+    }
 }
 
 /// Stops it. An error is a failed step already, but where Docker was lost: what became of it is known
@@ -108,15 +119,24 @@ pub fn start(
             let words = "Docker was lost before it stopped anything: it runs as before";
             steps.failed("start", "", words);
         }
-        Ok(state) => steps.failed("start", "", ended(&state)),
+        Ok(state) => {
+            steps.left(Left::Down);
+            steps.failed("start", "", ended(&state));
+        }
         Err(trouble @ Trouble::Lost(_)) => {
             let words = format!(
-                "{trouble}; it may be stopped now: when Docker is back, start it by `docker start \
-                 {container}`"
+                "{trouble}; it may be stopped now: it is started when Docker is back (or by `docker start \
+                 {container}`)"
             );
+            steps.left(Left::Half);
             steps.failed("start", "", words);
         }
-        Err(trouble) => steps.failed("start", "", format!("{trouble}; it is stopped")),
+        Err(trouble) => {
+            if !matches!(trouble, Trouble::Absent(_)) {
+                steps.left(Left::Down);
+            }
+            steps.failed("start", "", format!("{trouble}; it is stopped"));
+        }
     }
 }
 

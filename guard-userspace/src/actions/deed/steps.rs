@@ -1,6 +1,6 @@
 //! What was done of a deed, step by step, and whether all of it is as it was wanted.
 
-use crate::model::deed::Step;
+use crate::model::deed::{Left, Step};
 use crate::model::{Did, Doing, Outcome, OutcomeKind};
 
 /// The steps of one deed.
@@ -8,6 +8,7 @@ use crate::model::{Did, Doing, Outcome, OutcomeKind};
 pub struct Steps {
     all: Vec<Step>,
     failures: Vec<String>,
+    left: Left,
 }
 
 impl Steps {
@@ -42,6 +43,23 @@ impl Steps {
         });
     }
 
+    /// How it leaves the target; as it was, or is to be, where nothing is said.
+    pub fn left(&mut self, left: Left) {
+        self.left = left;
+    }
+
+    /// It is left half done.
+    #[must_use]
+    pub fn is_half(&self) -> bool {
+        self.left == Left::Half
+    }
+
+    /// Why it has failed, in words.
+    #[must_use]
+    pub fn failure(&self) -> Option<String> {
+        self.has_failed().then(|| self.failures.join("; "))
+    }
+
     /// Whether any has failed.
     #[must_use]
     pub fn has_failed(&self) -> bool {
@@ -57,8 +75,8 @@ impl Steps {
             OutcomeKind::Failed(self.failures.join("; "))
         };
         let mut outcome = Outcome::of(doing.deed.name(), kind);
-        let steps = self.all;
-        outcome.did = Some(Box::new(Did { doing, steps }));
+        let (steps, left) = (self.all, self.left);
+        outcome.did = Some(Box::new(Did { doing, steps, left }));
         outcome
     }
 }

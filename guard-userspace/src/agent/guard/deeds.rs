@@ -2,7 +2,7 @@
 //! Each runs on a thread of its own, and how it ended comes back as an input like any other.
 
 use super::Guard;
-use crate::actions::deed::{self, Scene, Tie, Ties};
+use crate::actions::deed::{self, Begun, Frozen, Memo, Scene, Tie};
 use crate::actions::end::Hurry;
 use crate::actions::look::{self, View};
 use crate::actions::nudge::nudge;
@@ -15,6 +15,8 @@ use crate::model::{
 use crate::rails::Permit;
 use crate::targets::Endpoint;
 use guard_common::tree::Role;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -28,6 +30,12 @@ const MOST: usize = 64;
 /// What a container was taken from, as the journal calls it.
 const TIES: &str = "ties";
 
+/// What was begun of a container and is not brought to an end.
+pub(super) const BEGUN: &str = "begun";
+
+/// What is frozen.
+pub(super) const FROZEN: &str = "frozen";
+
 /// What comes back from threads.
 #[derive(Debug)]
 pub enum News {
@@ -37,6 +45,8 @@ pub enum News {
     Ended(TargetId, Outcome),
     /// What a container is taken from, or that it has all of it again.
     Tied(TargetId, Vec<Tie>),
+    /// What is begun of a container, or that it is brought to an end.
+    Begun(TargetId, Option<Begun>),
     /// What this container's own health check says.
     Health(TargetId, String, Health),
 }
@@ -49,6 +59,7 @@ pub struct Hands {
     hurry: Hurry,
     endpoint: Endpoint,
     ties: BTreeMap<TargetId, Vec<Tie>>,
+    begun: BTreeMap<TargetId, Option<Begun>>,
     /// Cgroups that are frozen, or may be.
     frozen: BTreeMap<TargetId, PathBuf>,
     thawer: Option<Thawer>,
@@ -65,6 +76,7 @@ impl Hands {
             hurry: Hurry::default(),
             endpoint: Endpoint::default(),
             ties: BTreeMap::new(),
+            begun: BTreeMap::new(),
             frozen: BTreeMap::new(),
             thawer: None,
         };
@@ -116,6 +128,7 @@ impl Hands {
 
     /// Once a second: while something is frozen, somebody who thaws it must live.
     pub fn look(&mut self) {
+        self.frozen.retain(|_, dir| dir.exists());
         if !self.frozen.is_empty() {
             drop(self.thawer());
         }
@@ -234,34 +247,57 @@ impl Guard {
             endpoint: self.hands.endpoint.clone(),
             compose_dir: place.config.restart.compose_dir.clone(),
             is_frozen: was_frozen,
-            ties: self.ties(target, &place.config.name),
+            ties: self.memo(target, TIES, &self.hands.ties, News::Tied),
+            begun: self.memo(target, BEGUN, &self.hands.begun, News::Begun),
+            frozen: self.noted(&place.config.name),
             thawer: is_about_freezing.then(|| self.hands.thawer()).flatten(),
             hurry: self.hands.hurry.clone(),
         })
     }
 
-    /// What a target was taken from: kept by the loop, and in the journal for a later agent.
-    fn ties(&self, target: TargetId, name: &str) -> Ties {
-        let known = self.hands.ties.get(&target).cloned();
+    /// What is to be known again of a target: kept by the loop, and in the journal for a later agent.
+    fn memo<T>(
+        &self,
+        target: TargetId,
+        what: &'static str,
+        known: &BTreeMap<TargetId, T>,
+        news: fn(TargetId, T) -> News,
+    ) -> Memo<T>
+    where
+        T: Clone + Serialize + DeserializeOwned + Send + Sync + 'static,
+    {
+        let known = known.get(&target).cloned();
+        let name = super::named(self.places.get(target)).to_owned();
         let (journal, tell) = (self.diary.journal(), self.hands.tell.clone());
-        let (reader, keeper) = (journal.clone(), name.to_owned());
-        let name = name.to_owned();
-        Ties::by(
-            move |ties: &[Tie]| {
-                let _ = tell.send(News::Tied(target, ties.to_vec()));
-                let value = serde_json::to_value(ties).unwrap_or_default();
+        let (reader, keeper) = (journal.clone(), name.clone());
+        Memo::by(
+            move |now: &T| {
+                let _ = tell.send(news(target, now.clone()));
+                let value = serde_json::to_value(now).unwrap_or_default();
                 if let Some(journal) = &journal {
-                    journal.note(TIES, clock::now(), &keeper, value).wait();
+                    journal.note(what, clock::now(), &keeper, value).wait();
                 }
             },
             move || {
                 let noted = || {
-                    let noted = reader.as_ref()?.last_note(TIES, &name)?;
+                    let noted = reader.as_ref()?.last_note(what, &name)?;
                     serde_json::from_value(noted).ok()
                 };
                 known.clone().or_else(noted)
             },
         )
+    }
+
+    /// What is frozen, for a later agent: this one knows.
+    fn noted(&self, name: &str) -> Memo<Option<Frozen>> {
+        let (journal, name) = (self.diary.journal(), name.to_owned());
+        let keep = move |now: &Option<Frozen>| {
+            let value = serde_json::to_value(now).unwrap_or_default();
+            if let Some(journal) = &journal {
+                journal.note(FROZEN, clock::now(), &name, value).wait();
+            }
+        };
+        Memo::by(keep, || None)
     }
 
     /// Takes what comes back from threads.
@@ -279,6 +315,9 @@ impl Guard {
             News::Tied(target, ties) => {
                 self.hands.ties.insert(target, ties);
             }
+            News::Begun(target, begun) => {
+                self.hands.begun.insert(target, begun);
+            }
         }
         self.answer_orders();
     }
@@ -294,5 +333,9 @@ impl Guard {
         }
         // It thaws what is frozen.
         self.hands.thawer = None;
+        for target in std::mem::take(&mut self.hands.frozen).into_keys() {
+            self.noted(super::named(self.places.get(target)))
+                .keep(&None);
+        }
     }
 }

@@ -5,7 +5,7 @@ use super::*;
 use crate::config::protocol::{Scope, Tiers};
 use crate::model::evidence::Zombies;
 
-fn config() -> TargetConfig {
+pub(super) fn config() -> TargetConfig {
     let mut config = container(Profile::Metamcp);
     config.tiers = Tiers::default();
     config.gate.max_processes = crate::config::Cap::Count(400);
@@ -109,7 +109,7 @@ fn each_tier_has_its_switch() {
 }
 
 /// 8 GB, and nothing that could be ended for it.
-fn heavy(config: TargetConfig) -> World {
+pub(super) fn heavy(config: TargetConfig) -> World {
     let mut world = leaked(Mode::Enforce, config, 4);
     world.memory_limit = 64 << 30;
     world.mb_per_process = 1_000;

@@ -4,6 +4,7 @@
 mod host;
 
 use super::*;
+use crate::model::deed::Left;
 use crate::model::dice::Dice;
 use crate::model::evidence::Writer;
 use crate::model::kin::Birth;
@@ -49,6 +50,8 @@ pub struct World {
     pub did: Vec<(u64, Action)>,
     /// One action in so many fails; 0: none does.
     pub fails_once_in: u64,
+    /// How a restart or recreation that fails leaves it, one after the other; then as it was.
+    pub leaves: Vec<Left>,
     /// Spawns that were refused.
     pub refused: u64,
     pub mb_per_process: u64,
@@ -77,6 +80,7 @@ impl World {
             said: Vec::new(),
             did: Vec::new(),
             fails_once_in: 0,
+            leaves: Vec::new(),
             refused: 0,
             mb_per_process: 17,
             full_avg10: 0,

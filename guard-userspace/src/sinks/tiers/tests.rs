@@ -107,6 +107,7 @@ fn each_tier_has_what_it_decided_and_what_became_of_it() {
             found: "stopped".to_owned(),
             ok: true,
         }],
+        left: crate::model::deed::Left::default(),
     };
     for fact in [
         fact(level),

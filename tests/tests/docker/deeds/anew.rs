@@ -10,7 +10,7 @@ use guard_userspace::model::deed::DockerLimits;
 use guard_userspace::model::{Deed, OutcomeKind};
 
 use super::{SCRIPT, all_done, done, fails, scene_of, step};
-use crate::scene::OnStage;
+use crate::scene::{OnStage, Stage};
 
 /// A container is taken from its networks, and given back to them as it was.
 pub fn isolates() -> Result<()> {
@@ -81,13 +81,15 @@ pub fn isolates() -> Result<()> {
 }
 
 /// Networks of one test's own.
-struct Networks<'a> {
+pub struct Networks<'a> {
     docker: &'a Docker,
     names: &'a [&'a str],
 }
 
 impl<'a> Networks<'a> {
-    fn make(docker: &'a Docker, names: &'a [&'a str]) -> Result<Self> {
+    pub fn make(docker: &'a Docker, names: &'a [&'a str]) -> Result<Self> {
+        // What a test that failed has left has the same addresses.
+        docker.output(&["network", "prune", "-f"])?;
         let all = Self { docker, names };
         for (number, name) in names.iter().enumerate() {
             let subnet = format!("10.213.{}.0/24", number + 1);
@@ -136,46 +138,67 @@ pub fn comes_back() -> Result<()> {
     same("what is left", left.as_str(), new.id())
 }
 
+/// A container of Compose's, named `composed`, and its file.
+pub struct Composed<'a> {
+    stage: &'a Stage,
+    pub parent: Parent,
+    file: String,
+    _folder: Folder,
+}
+
+impl<'a> Composed<'a> {
+    pub fn up(stage: &'a Stage) -> Result<Self> {
+        let (parent, folder) = (Parent::new("composed")?, Folder::new()?);
+        let file = folder.file("docker-compose.yml", "")?;
+        let this = Self {
+            stage,
+            parent,
+            file,
+            _folder: folder,
+        };
+        this.change("")?;
+        let mut up = run::command(60, "docker-compose");
+        up.args(["-f", &this.file, "up", "-d"])
+            .env("DOCKER_HOST", stage.docker.host());
+        run::output(&mut up)?;
+        Ok(this)
+    }
+
+    /// Has more in its file.
+    pub fn change(&self, more: &str) -> Result<()> {
+        let text = format!(
+            "version: \"2.4\"\nservices:\n  web:\n    image: {}\n    container_name: composed\n    \
+             network_mode: host\n    cgroup_parent: {}\n    restart: always\n    \
+             command: [sh, -c, \"{SCRIPT}\"]\n{more}",
+            self.stage.image,
+            self.parent.docker_path()
+        );
+        Ok(fs::write(&self.file, text)?)
+    }
+
+    /// The one that has its name.
+    pub fn find(&self) -> Result<Container> {
+        let docker = &self.stage.docker;
+        let id = docker.output(&["inspect", "--format", "{{.Id}}", "composed"])?;
+        Ok(Container::adopt(docker, &id, "composed"))
+    }
+}
+
 /// Through Compose, whose file may have changed; a file that Compose does not take changes nothing.
 pub fn composed() -> Result<()> {
     let mut stage = OnStage::enter()?;
     let stage = stage.get()?;
-    let folder = Folder::new()?;
-    let parent = Parent::new("composed")?;
-    let text = |more: &str| {
-        format!(
-            "version: \"2.4\"\nservices:\n  web:\n    image: {}\n    container_name: composed\n    \
-             network_mode: host\n    cgroup_parent: {}\n    command: [sh, -c, \"{SCRIPT}\"]\n{more}",
-            stage.image,
-            parent.docker_path()
-        )
-    };
-    let file = folder.file("docker-compose.yml", &text(""))?;
-    let mut up = run::command(60, "docker-compose");
-    up.args(["-f", &file, "up", "-d"])
-        .env("DOCKER_HOST", stage.docker.host());
-    run::output(&mut up)?;
-    let find = || -> Result<Container> {
-        let id = stage
-            .docker
-            .output(&["inspect", "--format", "{{.Id}}", "composed"])?;
-        Ok(Container::adopt(&stage.docker, &id, "composed"))
-    };
-    let one = find()?;
-    fs::write(&file, text("    environment: [GUARD=new]\n"))?;
-    let steps = all_done(
-        Deed::Recreate { stop_s: 5 },
-        scene_of(stage, &one, &parent)?,
-    )?;
-    let new = find()?;
+    let compose = Composed::up(stage)?;
+    let parent = &compose.parent;
+    let one = compose.find()?;
+    compose.change("    environment: [GUARD=new]\n")?;
+    let steps = all_done(Deed::Recreate { stop_s: 5 }, scene_of(stage, &one, parent)?)?;
+    let new = compose.find()?;
     ensure!(new.id() != one.id() && new.runs()?, "{steps:#?}");
     let env = new.inspect("{{.Config.Env}}")?;
     ensure!(env.contains("GUARD=new"), "{env}");
-    fs::write(&file, "nonsense: [")?;
-    let (kind, steps) = done(
-        Deed::Recreate { stop_s: 5 },
-        scene_of(stage, &new, &parent)?,
-    )?;
+    fs::write(&compose.file, "nonsense: [")?;
+    let (kind, steps) = done(Deed::Recreate { stop_s: 5 }, scene_of(stage, &new, parent)?)?;
     ensure!(matches!(kind, OutcomeKind::Failed(_)), "{steps:#?}");
     ensure!(step(&steps, "back")?.ok && new.runs()?, "{steps:#?}");
     Ok(())

@@ -247,6 +247,7 @@ mod tests {
             did: Some(Box::new(Did {
                 doing: doing(),
                 steps: vec![step()],
+                left: crate::model::deed::Left::default(),
             })),
         };
         assert_eq!(order_of(&outcome), 3);

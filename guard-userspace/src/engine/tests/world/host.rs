@@ -34,16 +34,29 @@ impl World {
                     self.feed(InputKind::Outcome(outcome));
                 }
                 Due::Did(doing) => {
-                    if !fails && doing.deed.restarts() {
+                    let starts = doing.deed.restarts() || doing.deed == Deed::Resume;
+                    let mut left = Left::default();
+                    if starts && !self.leaves.is_empty() {
+                        left = self.leaves.remove(0);
+                    }
+                    let whole = left == Left::default();
+                    if starts && !(fails && whole) && self.is_up {
                         self.servers.clear();
                         self.is_up = false;
                         let why = "it was stopped".to_owned();
                         self.feed(InputKind::Down { why });
+                    }
+                    if starts && !fails && whole {
                         self.due.push((self.now_ns + 2 * SECOND_NS, Due::Up));
                     }
+                    let kind = if whole {
+                        kind
+                    } else {
+                        OutcomeKind::Failed("left".to_owned())
+                    };
                     let mut outcome = Outcome::of(doing.deed.name(), kind);
                     let steps = Vec::new();
-                    outcome.did = Some(Box::new(Did { doing, steps }));
+                    outcome.did = Some(Box::new(Did { doing, steps, left }));
                     self.feed(InputKind::Outcome(outcome));
                 }
                 Due::Up => self.start(),
