@@ -88,6 +88,8 @@ pub struct Networks<'a> {
 
 impl<'a> Networks<'a> {
     pub fn make(docker: &'a Docker, names: &'a [&'a str]) -> Result<Self> {
+        // What a test that failed has left has the same addresses.
+        docker.output(&["network", "prune", "-f"])?;
         let all = Self { docker, names };
         for (number, name) in names.iter().enumerate() {
             let subnet = format!("10.213.{}.0/24", number + 1);

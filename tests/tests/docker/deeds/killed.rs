@@ -48,13 +48,11 @@ pub fn while_made_anew() -> Result<()> {
         let held = door.hold(at, when);
         let order = Order::give(&guard, &["recreate", "half", "--yes"])?;
         held.wait(LIMIT)?;
-        let mut cut = Some(held);
-        guard = guard
-            .killed(&through, || {
-                cut.take().map(|held| held.cut());
-                Ok(())
-            })
-            .context(at)?;
+        let cut = || {
+            held.cut();
+            Ok(())
+        };
+        guard = guard.killed(&through, cut).context(at)?;
         drop(order);
         eventually("it is brought to an end", SOON, || {
             let lines = lines(&guard)?;
