@@ -84,7 +84,14 @@ fn in_a_machine() -> Vec<Trial> {
         leaks::in_machine,
     );
     if !machine::is_systemd() {
-        return vec![storm];
+        // In one of the machines: it is about the agent, and not about the kernel.
+        let served = (std::env::var("GUARD_EXPECT_MODE").as_deref() == Ok("lsm")).then(|| {
+            trial(
+                "a_client_refused_in_a_machine_is_served_at_its_next_list",
+                protocol::cleanup::at_the_cap_in_a_machine,
+            )
+        });
+        return [storm].into_iter().chain(served).collect();
     }
     vec![
         trial(
