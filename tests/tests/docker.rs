@@ -84,12 +84,20 @@ fn in_a_machine() -> Vec<Trial> {
         leaks::in_machine,
     );
     if !machine::is_systemd() {
-        // Docker's limits do not go by the gate's mode, so one of the machines is enough. Where cgroups
-        // are of v2 alone, memory.high is there.
-        let limits = trial("limits_are_set_and_read_back", deeds::limits);
+        // These do not go by the gate's mode, so one of the machines is enough. Where cgroups are of v2
+        // alone, memory.high is there.
         let is_first = std::env::var("GUARD_EXPECT_MODE").is_ok_and(|mode| mode == "lsm");
+        let more = is_first.then(|| {
+            [
+                trial("limits_are_set_and_read_back", deeds::limits),
+                trial(
+                    "a_client_refused_in_a_machine_is_served_at_its_next_list",
+                    protocol::cleanup::at_the_cap_in_a_machine,
+                ),
+            ]
+        });
         return std::iter::once(storm)
-            .chain(is_first.then_some(limits))
+            .chain(more.into_iter().flatten())
             .collect();
     }
     vec![

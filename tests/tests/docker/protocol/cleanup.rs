@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use guard_tests::check::{eventually, same};
+use guard_tests::docker::metamcp::{Layout, Setup};
 use serde_json::Value;
 
 use super::after::{After, Spine};
@@ -104,18 +105,31 @@ pub fn duplicates() -> Result<()> {
 
 /// At the cap a client is refused, leaked trees are retired, and the client is served at its next list.
 pub fn at_the_cap() -> Result<()> {
+    let idle = "calm = \"1h\", pressure = \"4s\", lasting = \"2s\"";
+    refused_and_served(Layout::Entrypoint, 10, idle)
+}
+
+/// The same where CPUs are emulated: a node takes seconds to begin.
+pub fn at_the_cap_in_a_machine() -> Result<()> {
+    let idle = "calm = \"1h\", pressure = \"8s\", lasting = \"4s\"";
+    refused_and_served(Layout::Init, 4, idle)
+}
+
+fn refused_and_served(layout: Layout, trees: u64, idle: &'static str) -> Result<()> {
     const SERVERS: usize = 2;
-    const TREES: u64 = 10;
     let mut stage = OnStage::enter()?;
     let stage = stage.get()?;
-    let setup = servers(SERVERS);
+    let setup = Setup {
+        layout,
+        ..servers(SERVERS)
+    };
     // Nothing is reserved beyond a tree's one process, so that room comes by trees that end alone.
-    let cap = RESERVE + setup.layout.processes() + TREES;
+    let cap = RESERVE + setup.layout.processes() + trees;
     let rules = Rules {
         cap,
         slots: 1,
         allowed: 1,
-        idle: "calm = \"1h\", pressure = \"4s\", lasting = \"2s\"",
+        idle,
         ..Rules::default()
     };
     let guard = rules.guard(stage)?;
@@ -126,10 +140,7 @@ pub fn at_the_cap() -> Result<()> {
     for _ in 0..12 {
         let session = gateway.open()?;
         let answer = gateway.list(&session, PATIENCE);
-        ensure!(
-            answer.error.is_none() && answer.took < Duration::from_secs(20),
-            "{answer}"
-        );
+        ensure!(answer.error.is_none() && answer.took < SOON, "{answer}");
         if answer.servers.len() < SERVERS {
             refused = Some((session, Instant::now()));
             break;
