@@ -3,8 +3,8 @@
 use super::checked::{Profile, TargetConfig, TargetSource};
 use super::gate::{Cap, DenyErrno, GateConfig, Rung, Tree};
 use super::protocol::{
-    Count, DockerLimits, End, IdleAfter, Levels, Memory, Nofile, NuclearMonitor, Restart, Scope,
-    Tier, Tiers,
+    Count, DockerLimits, End, IdleAfter, LEAK_OVER, Levels, Memory, Nofile, NuclearMonitor,
+    Restart, Scope, Tier, Tiers,
 };
 use super::units::{Bytes, Percent};
 use core::time::Duration;
@@ -164,6 +164,7 @@ impl Default for Levels {
             nuclear: 101,
             clear_after: Duration::from_secs(60),
             held_for: Duration::from_secs(60),
+            leak_over: LEAK_OVER,
         }
     }
 }

@@ -40,7 +40,13 @@ pub struct Levels {
     /// Refusals that go on so long after a cleanup are nuclear.
     #[serde(serialize_with = "write_time")]
     pub held_for: Duration,
+    /// A server whose trees only become more for so long leaks.
+    #[serde(serialize_with = "write_time")]
+    pub leak_over: Duration,
 }
+
+/// A leak of a tree each half an hour shows within it, and the rhythm of people's days does not.
+pub const LEAK_OVER: Duration = Duration::from_secs(10 * 3_600);
 
 /// What levels count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

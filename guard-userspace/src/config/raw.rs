@@ -154,6 +154,7 @@ pub(super) struct Levels {
     pub(super) nuclear: At<u64>,
     pub(super) clear_after: At<Time>,
     pub(super) held_for: At<Time>,
+    pub(super) leak_over: At<Time>,
 }
 
 #[derive(Default, Deserialize)]

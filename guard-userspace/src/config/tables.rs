@@ -139,6 +139,12 @@ pub(super) fn levels(on: &mut Overlay<'_>, given: raw::Levels, to: &mut Levels) 
         0.0..=DAY,
     );
     on.time("held_for", given.held_for, &mut to.held_for, 1.0..=DAY);
+    on.time(
+        "leak_over",
+        given.leak_over,
+        &mut to.leak_over,
+        60.0..=30.0 * DAY,
+    );
 }
 
 pub(super) fn memory(on: &mut Overlay<'_>, given: raw::Memory, to: &mut Memory) {

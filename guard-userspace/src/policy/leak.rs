@@ -4,12 +4,13 @@
 //! threshold, no rate and no look shows it before it is days old. Its low of two hours does: it rises
 //! with each 100 minutes, five times in a row, and little ends meanwhile. People come in
 //! the morning, too, but not for ten hours on end, and they go; a session that is opened and stays is
-//! one step. What is within `allowed_instances` is healthy, whatever it does.
+//! one step. What is within `allowed_instances` is healthy, whatever it does. All these times go with
+//! `leak_over`, and are those of its default.
 
 use crate::config::TargetConfig;
 use crate::model::{FactKind, Stamp};
 use crate::state::TargetState;
-use crate::state::leaks::{STRETCH_MIN, Series};
+use crate::state::leaks::Series;
 use crate::state::trees::UNKNOWN;
 
 /// Lows that are compared, each one step after the one before.
@@ -52,9 +53,9 @@ impl Rise {
     }
 }
 
-/// Whether a family leaks, of which so many trees are healthy.
+/// Whether a family leaks, of which so many trees are healthy; a stretch is of so many seconds.
 #[must_use]
-pub fn rise(series: &Series, allowed: u64) -> Option<Rise> {
+pub fn rise(series: &Series, allowed: u64, stretch_s: u64) -> Option<Rise> {
     if !series.is_known() {
         return None;
     }
@@ -70,7 +71,7 @@ pub fn rise(series: &Series, allowed: u64) -> Option<Rise> {
     (by >= LEAST && stays && last > allowed).then_some(Rise {
         trees: series.count(),
         by,
-        seconds: steps.saturating_mul(STRETCH_MIN * 60),
+        seconds: steps.saturating_mul(stretch_s),
     })
 }
 
@@ -83,7 +84,7 @@ pub fn said(state: &TargetState, config: &TargetConfig, now: Stamp) -> Vec<FactK
     let all = state.leaks().families();
     let news = all.filter(|(family, series)| *family != UNKNOWN && !series.is_told());
     let leaks = news.filter_map(|(family, series)| {
-        let rise = rise(series, config.allowed_instances)?;
+        let rise = rise(series, config.allowed_instances, state.leaks().stretch_s())?;
         let ms = i64::try_from(rise.seconds.saturating_mul(1_000)).unwrap_or(i64::MAX);
         Some(FactKind::Leak {
             family: family.to_owned(),

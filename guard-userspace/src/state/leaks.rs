@@ -1,12 +1,18 @@
-//! How many trees of each family there were: what each ten minutes came down to, over half a day.
+//! How many trees of each family there were: what each ten minutes came down to, over half a day. These
+//! are the times where `leak_over` is ten hours, as it is by default; they go with it.
 //! Bounded: 62 numbers of each family, and as many families as are told apart.
 
 use super::kin::Kin;
 use super::trees::Trees;
+use crate::config::protocol::LEAK_OVER;
+use core::time::Duration;
 use std::collections::{BTreeMap, VecDeque};
 
-/// Minutes of one stretch.
-pub const STRETCH_MIN: u64 = 10;
+/// Stretches of `leak_over`.
+const STRETCHES: u64 = 60;
+
+/// Looks in one stretch, where a second is not too long for that.
+const LOOKS: u64 = 10;
 
 /// Stretches that are remembered.
 pub const REMEMBERED: usize = 62;
@@ -21,9 +27,12 @@ const OVER: usize = 36;
 const MOST_FAMILIES: usize = 80;
 
 /// Of one target.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Leaks {
-    minute: u64,
+    /// Seconds of one stretch.
+    stretch_s: u64,
+    /// When it was looked last, in seconds of CLOCK_BOOTTIME.
+    looked_s: u64,
     families: BTreeMap<String, Series>,
     fresh: bool,
 }
@@ -80,7 +89,7 @@ impl Series {
         self.told.is_some()
     }
 
-    /// Takes the count of a minute.
+    /// Takes the count of now.
     pub fn see(&mut self, trees: u64) {
         let count = trees.saturating_add(self.ended);
         self.running.low = self.running.low.min(count);
@@ -124,7 +133,30 @@ impl Series {
     }
 }
 
+impl Default for Leaks {
+    fn default() -> Self {
+        Self::over(LEAK_OVER)
+    }
+}
+
 impl Leaks {
+    /// None is known; a leak shows in that time.
+    #[must_use]
+    pub fn over(leak_over: Duration) -> Self {
+        Self {
+            stretch_s: (leak_over.as_secs() / STRETCHES).max(1),
+            looked_s: 0,
+            families: BTreeMap::new(),
+            fresh: false,
+        }
+    }
+
+    /// Seconds of one stretch.
+    #[must_use]
+    pub const fn stretch_s(&self) -> u64 {
+        self.stretch_s
+    }
+
     /// The families, each with what is known of it.
     pub fn families(&self) -> impl Iterator<Item = (&str, &Series)> {
         self.families
@@ -155,13 +187,13 @@ impl Leaks {
         }
     }
 
-    /// Takes what is there at `second` of CLOCK_BOOTTIME, once a minute.
+    /// Takes what is there at `second` of CLOCK_BOOTTIME, ten times in a stretch.
     pub fn see(&mut self, second: u64, trees: &Trees, kin: &Kin) {
-        let minute = second / 60;
-        if minute == self.minute {
+        let looks_s = (self.stretch_s / LOOKS).max(1);
+        if second / looks_s == self.looked_s / looks_s {
             return;
         }
-        let before = core::mem::replace(&mut self.minute, minute);
+        let before = core::mem::replace(&mut self.looked_s, second);
         let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
         for (_, family) in trees.with_families(kin) {
             *counts.entry(family).or_default() += 1;
@@ -175,7 +207,7 @@ impl Leaks {
         for (family, series) in &mut self.families {
             series.see(counts.get(family.as_str()).copied().unwrap_or(0));
         }
-        if before != 0 && minute / STRETCH_MIN != before / STRETCH_MIN {
+        if before != 0 && second / self.stretch_s != before / self.stretch_s {
             self.families.values_mut().for_each(Series::turn);
             self.families.retain(|_, series| !series.is_nothing());
             self.fresh = true;

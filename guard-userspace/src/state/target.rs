@@ -142,7 +142,9 @@ impl TargetState {
     #[must_use]
     pub fn of(config: &TargetConfig) -> Self {
         let settle = config.gate.tree.settle.as_nanos();
+        let levels = config.processes.as_ref();
         Self {
+            leaks: levels.map_or_else(Leaks::default, |levels| Leaks::over(levels.leak_over)),
             trees: Trees::settling_after(u64::try_from(settle).unwrap_or(u64::MAX)),
             ..Self::default()
         }

@@ -7,6 +7,8 @@ use std::collections::BinaryHeap;
 const HOUR: u64 = 60;
 const DAY: u64 = 24 * HOUR;
 const ALLOWED: u64 = 4;
+/// Minutes of one stretch, as it is by default.
+const STRETCH_MIN: u64 = 10;
 
 /// Feeds a count for each minute; the minute at which it was first called a leak.
 fn first_named(minutes: u64, mut count: impl FnMut(u64) -> u64) -> Option<(u64, Rise)> {
@@ -15,7 +17,7 @@ fn first_named(minutes: u64, mut count: impl FnMut(u64) -> u64) -> Option<(u64, 
         series.see(count(minute));
         if minute % STRETCH_MIN == STRETCH_MIN - 1 {
             series.turn();
-            if let Some(rise) = rise(&series, ALLOWED) {
+            if let Some(rise) = rise(&series, ALLOWED, 60 * STRETCH_MIN) {
                 return Some((minute, rise));
             }
         }
@@ -165,7 +167,7 @@ fn what_stays_or_falls_is_no_leak_any_more() {
         }
     };
     hours(&mut series, 12, &mut |minute| 1 + minute / 31);
-    assert!(rise(&series, ALLOWED).is_some());
+    assert!(rise(&series, ALLOWED, 60 * STRETCH_MIN).is_some());
     series.tell();
     hours(&mut series, 2, &mut |minute| 24 + minute / 31);
     assert!(series.is_told(), "it goes on");
@@ -192,7 +194,7 @@ fn what_the_guard_ends_does_not_hide_the_leak() {
             series.turn();
         }
     }
-    let rise = rise(&series, ALLOWED).unwrap();
+    let rise = rise(&series, ALLOWED, 60 * STRETCH_MIN).unwrap();
     assert_eq!((rise.trees, rise.per_day()), (trees, 46));
 }
 
