@@ -252,8 +252,9 @@ function reset(name) {
 // The oldest session's instance is told that its input is over, and stays this one's child: what the
 // SDK's own transport does first when it is closed.
 function hangUp(name) {
-  const instance = [...sessions.values()].map((servers) => servers.get(name)).find((one) => one);
-  if (!instance?.child) return undefined;
+  const all = [...sessions.values()].map((servers) => servers.get(name));
+  const instance = all.find((one) => one?.child && !one.closing);
+  if (!instance) return undefined;
   instance.closing = true;
   instance.child.stdin.destroy();
   return { pid: instance.pid, server: name, role: 'active' };

@@ -335,6 +335,7 @@ fn long() -> Vec<Trial> {
     let more = [
         crowd,
         raised,
+        trial("a_slow_leak_is_named", protocol::leak::slow),
         trial(
             "dockerd_killed_in_the_middle_of_each_deed",
             deeds::lost::killed_everywhere,

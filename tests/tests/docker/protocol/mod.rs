@@ -8,6 +8,7 @@ pub mod commands;
 pub mod explosion;
 pub mod gone;
 pub mod grounds;
+pub mod leak;
 pub mod letter;
 pub mod levels;
 pub mod memory;
