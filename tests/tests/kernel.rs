@@ -49,6 +49,8 @@ mod stress;
 mod targets;
 #[path = "kernel/trees.rs"]
 mod trees;
+#[path = "kernel/waits.rs"]
+mod waits;
 #[path = "kernel/ways.rs"]
 mod ways;
 #[path = "kernel/within.rs"]
@@ -166,6 +168,10 @@ fn of_a_machine() -> Vec<Trial> {
         trial(
             "a_machine_that_sleeps_wakes_to_its_gate",
             machine::falls_asleep,
+        ),
+        trial(
+            "a_host_that_waits_for_memory_is_escalation_four",
+            waits::is_escalation_four,
         ),
         trial(
             "pids_are_used_again_and_again",

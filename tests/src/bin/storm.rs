@@ -15,7 +15,9 @@ use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 use guard_tests::load::tiny::Tiny;
-use guard_tests::load::{self, Tally, actor, bomb, ends, exec, fork, keeper, mix, odd, thread};
+use guard_tests::load::{
+    self, Tally, actor, bomb, ends, exec, fork, heap, keeper, mix, odd, thread,
+};
 use guard_tests::raw;
 
 const USAGE: &str = "\
@@ -33,6 +35,7 @@ usage: storm [--apart] [--cgroup PATH]... [--until FILE] MODE
   vfork N                           vfork and exec, one after the other
   sleepers N [--hold MS]            forks that stay; says {\"ready\":[PID…]} when all are there
   spinners N [--hold MS]            forks that take all CPU time that they get
+  heap MB [--hold MS]               memory of its own, page by page
   into N --into PATH [--hold MS]    children born in another cgroup
   trees N [--hold MS] [--pace-us U] root, shell and server, as npx makes them
   leader-first N [--exec]           processes whose first thread ends first; the second executes a program
@@ -168,6 +171,7 @@ fn run(arguments: &mut Arguments, others: &[String]) -> io::Result<i32> {
         "twin-exit" => thread::twin_exits(tally, n(arguments)?),
         "thread-exec" => thread::thread_execs(tally, n(arguments)?)?,
         "slow-ends" => ends::slow(tally, n(arguments)?),
+        "heap" => heap::grow(n(arguments)?, hold),
         "sleepers" => fork::sleepers(tally, n(arguments)?, hold, |pids| {
             println!("{{\"ready\":{pids:?}}}");
         }),

@@ -5,6 +5,7 @@ pub mod bomb;
 pub mod ends;
 pub mod exec;
 pub mod fork;
+pub mod heap;
 pub mod keeper;
 pub mod mix;
 pub mod odd;

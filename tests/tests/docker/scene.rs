@@ -176,14 +176,17 @@ impl Guard {
 
     /// All that it knows.
     pub fn status(&self) -> Result<Value> {
-        let url = format!("http://127.0.0.1:{}/api/v1/status", self.port);
-        let mut reply = asker(Duration::from_secs(5)).get(url).call()?;
-        let text = reply.body_mut().read_to_string()?;
+        let text = self.get("/api/v1/status")?;
         serde_json::from_str(&text).with_context(|| format!("no status: {text}"))
     }
 
     fn metrics(&self) -> Result<String> {
-        let url = format!("http://127.0.0.1:{}/metrics", self.port);
+        self.get("/metrics")
+    }
+
+    /// What it answers there.
+    pub fn get(&self, path: &str) -> Result<String> {
+        let url = format!("http://127.0.0.1:{}{path}", self.port);
         Ok(asker(Duration::from_secs(5))
             .get(url)
             .call()?

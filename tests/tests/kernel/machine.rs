@@ -19,10 +19,12 @@ use crate::scene::{STAYS, Scene, refuses};
 /// The init of a virtual machine has it.
 const MACHINE: &str = "/vm/command";
 
-fn in_a_machine() -> Result<()> {
+/// # Errors
+/// It is the host itself.
+pub fn in_a_machine() -> Result<()> {
     if !Path::new(MACHINE).is_file() {
         return Err(cannot_here(
-            "it would set this machine's clock, let its pids run out, or put it to sleep",
+            "it would set this machine's clock, let its pids or memory run out, or put it to sleep",
         ));
     }
     Ok(())

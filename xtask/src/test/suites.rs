@@ -285,7 +285,7 @@ pub const BY_NAME: &[Suite] = &[
     },
     Suite {
         name: "vm-6.12-clock",
-        about: "a clock that is set, pids that run out, a sleep: what only a virtual machine is put through",
+        about: "a clock that is set, pids and memory that run out, a sleep: what only a virtual machine is put through",
         kind: Kind::Binary(Binary {
             environment: &[("GUARD_EXPECT_MODE", "lsm"), ("GUARD_TRIALS", "machine")],
             machine: Some(Machine {

@@ -75,6 +75,10 @@ pub fn strict() -> Result<()> {
     same("restarts", decided(&guard, "restart").len(), 1)?;
     same("made anew", decided(&guard, "recreate").len(), 1)?;
     escalated(&guard, 3, "after a restart")?;
+    let own = guard.get("/api/v1/logs/host_monitor")?;
+    ensure!(own.contains("restart") && own.contains("recreate"), "{own}");
+    let others = guard.get("/api/v1/logs/resource_enforcer")?;
+    ensure!(!others.contains("restart"), "{others}");
     After {
         guard: &guard,
         spine: None,
