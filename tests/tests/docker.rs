@@ -336,6 +336,11 @@ fn long() -> Vec<Trial> {
         crowd,
         raised,
         trial("a_slow_leak_is_named", protocol::leak::slow),
+        // Trees have half a minute first.
+        trial(
+            "memory_past_its_end_restarts_the_container",
+            protocol::nuclear::by_memory,
+        ),
         trial(
             "dockerd_killed_in_the_middle_of_each_deed",
             deeds::lost::killed_everywhere,

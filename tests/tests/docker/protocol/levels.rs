@@ -200,13 +200,13 @@ fn begun_at(guard: &Guard, whys: &[String]) -> Result<()> {
 }
 
 /// A process in the container, from outside, that takes as much memory as it is told.
-struct Hog {
+pub struct Hog {
     child: Child,
     said: Lines<BufReader<ChildStdout>>,
 }
 
 impl Hog {
-    fn start(stage: &Stage) -> Result<Self> {
+    pub fn start(stage: &Stage) -> Result<Self> {
         const TAKES: &str = "const held = []; \
             require('readline').createInterface({ input: process.stdin }).on('line', (line) => { \
             for (let i = 0; i < Number(line); i++) held.push(Buffer.alloc(1e6, 1)); console.log('ok'); })";
@@ -236,7 +236,7 @@ impl Hog {
     }
 
     /// Has it take more until the container uses so much; gives what is known of it then.
-    fn until(&mut self, guard: &Guard, bytes: u64) -> Result<Value> {
+    pub fn until(&mut self, guard: &Guard, bytes: u64) -> Result<Value> {
         for _ in 0..20 {
             let target = guard.target()?;
             let used = target["memory_used_bytes"].as_u64().context("not read")?;
@@ -248,7 +248,7 @@ impl Hog {
         bail!("it does not get there: {}", guard.target()?)
     }
 
-    fn end(mut self) -> Result<()> {
+    pub fn end(mut self) -> Result<()> {
         drop(self.child.stdin.take());
         self.child.wait().map(drop).context("waiting")
     }

@@ -12,6 +12,7 @@ pub mod leak;
 pub mod letter;
 pub mod levels;
 pub mod memory;
+pub mod nuclear;
 pub mod restarts;
 pub mod spared;
 
