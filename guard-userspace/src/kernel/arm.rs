@@ -25,11 +25,12 @@ use std::time::Duration;
 /// first of them was forked, moved or executed under the kernel side's eyes.
 const ROUNDS: usize = 20;
 /// Looks at task counts.
-const LOOKS: usize = 20;
-/// Of them so many, one after the other, must show the same difference before it is mended: a thread
-/// that is just coming or going is on one side's count and not yet on the other's.
+const LOOKS: usize = 40;
+/// Of them so many, one after the other, must show the same difference before it is mended, or none before
+/// it is left: a thread that is just coming or going is on one side's count and not yet on the other's.
 const EQUAL: usize = 3;
-/// Between two of them: longer than a task takes to end, unless it is preempted in the middle.
+/// Between two of them at first, and so much more after each ten: longer than a task takes to end, unless
+/// it is preempted in the middle, or its whole CPU is, as a virtual machine's may be.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(5);
 /// Passes over a target that is let go of: children of what left are no members any more.
 const PASSES: usize = 20;
@@ -206,7 +207,7 @@ impl Kernel {
     fn mend(&self, slot: u32, entered: &BTreeMap<u32, u64>) -> Result<(), ArmError> {
         let mut open: Vec<_> = entered.iter().map(|(&pid, &start)| (pid, start)).collect();
         let mut same: BTreeMap<u32, (u64, usize)> = BTreeMap::new();
-        for _ in 0..LOOKS {
+        for look in 0..LOOKS {
             let mut left = Vec::new();
             for (pid, start) in open {
                 let missing = match self.difference(slot, pid, start)? {
@@ -220,20 +221,21 @@ impl Kernel {
                 let (last, times) = same.entry(pid).or_insert((missing, 0));
                 *times = if *last == missing { *times + 1 } else { 1 };
                 *last = missing;
-                match (missing, *times) {
-                    (0, 2..) => {}
-                    (_, EQUAL..) => {
-                        let args = [u64::from(pid), start, missing, 0];
-                        self.control(Control::Mend, slot, args)?;
-                    }
-                    _ => left.push((pid, start)),
+                if *times < EQUAL {
+                    left.push((pid, start));
+                } else if missing != 0 {
+                    let args = [u64::from(pid), start, missing, 0];
+                    self.control(Control::Mend, slot, args)?;
+                    // It is looked at again: what stood still so long may have been on its way all the same.
+                    *times = 0;
+                    left.push((pid, start));
                 }
             }
             if left.is_empty() {
                 break;
             }
             open = left;
-            thread::sleep(BETWEEN_LOOKS);
+            thread::sleep(BETWEEN_LOOKS.saturating_mul(1 + u32::try_from(look / 10).unwrap_or(0)));
         }
         Ok(())
     }
