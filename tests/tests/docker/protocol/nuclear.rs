@@ -13,8 +13,8 @@ use crate::scene::{OnStage, SOON};
 
 const SERVERS: usize = 1;
 
-/// More than `restart_over` is in use, and no tree can be blamed for it: after half a minute in which trees
-/// were looked at, the container is restarted, once, and all is well again.
+/// More than `restart_over` is in use, and whoever ends trees is switched off: after half a minute the host
+/// monitor restarts the container, once, and all is well again.
 pub fn by_memory() -> Result<()> {
     const OVER: u64 = 300_000_000;
     let mut stage = OnStage::enter()?;
@@ -24,7 +24,8 @@ pub fn by_memory() -> Result<()> {
         levels: [1_000, 2_000, 3_000, 4_000],
         idle: "calm = \"1h\", pressure = \"1h\", lasting = \"1h\"",
         more: String::from(
-            "[target.memory]\nrestart_over = \"300MB\"\n[target.restart]\nstop_timeout = \"1s\"\n",
+            "[target.memory]\nrestart_over = \"300MB\"\n[target.restart]\nstop_timeout = \"1s\"\n\
+             [target.tiers]\nnuclear_monitor = { on = false }\nresource_enforcer = { on = false }\n",
         ),
         ..Rules::default()
     };

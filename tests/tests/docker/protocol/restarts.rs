@@ -76,9 +76,11 @@ pub fn strict() -> Result<()> {
     same("made anew", decided(&guard, "recreate").len(), 1)?;
     escalated(&guard, 3, "after a restart")?;
     let own = guard.get("/api/v1/logs/host_monitor")?;
-    ensure!(own.contains("restart") && own.contains("recreate"), "{own}");
+    let [restarts, recreates] =
+        ["restart", "recreate"].map(|deed| format!("\"action\":\"{deed}\""));
+    ensure!(own.contains(&restarts) && own.contains(&recreates), "{own}");
     let others = guard.get("/api/v1/logs/resource_enforcer")?;
-    ensure!(!others.contains("restart"), "{others}");
+    ensure!(!others.contains(&restarts), "{others}");
     After {
         guard: &guard,
         spine: None,
