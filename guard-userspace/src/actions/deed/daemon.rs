@@ -6,6 +6,7 @@ use crate::targets::transport::{Budget, client};
 use bollard::Docker;
 use bollard::errors::Error;
 use bollard::models::{ContainerInspectResponse, ContainerState};
+use bollard::query_parameters::{RemoveContainerOptionsBuilder, RenameContainerOptionsBuilder};
 use core::fmt;
 use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
@@ -102,6 +103,28 @@ impl Daemon {
     /// As [`Self::ask`].
     pub fn state(&self, container: &str) -> Result<ContainerState, Trouble> {
         Ok(self.inspect(container)?.state.unwrap_or_default())
+    }
+
+    /// Gives a container another name.
+    ///
+    /// # Errors
+    /// As [`Self::ask`].
+    pub fn rename(&self, container: &str, name: &str) -> Result<(), Trouble> {
+        let options = RenameContainerOptionsBuilder::new().name(name).build();
+        self.ask(SOON, async |docker| {
+            docker.rename_container(container, options).await
+        })
+    }
+
+    /// Removes a container; its volumes stay. `force`: though it runs.
+    ///
+    /// # Errors
+    /// As [`Self::ask`].
+    pub fn remove(&self, container: &str, force: bool) -> Result<(), Trouble> {
+        let options = RemoveContainerOptionsBuilder::new().force(force).build();
+        self.ask(3 * SOON, async |docker| {
+            docker.remove_container(container, Some(options)).await
+        })
     }
 }
 

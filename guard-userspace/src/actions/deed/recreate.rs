@@ -14,9 +14,7 @@ use super::steps::Steps;
 use super::{Scene, compose, isolate};
 use crate::model::deed::Left;
 use bollard::models::ContainerInspectResponse;
-use bollard::query_parameters::{
-    CreateContainerOptions, RemoveContainerOptionsBuilder, RenameContainerOptionsBuilder,
-};
+use bollard::query_parameters::CreateContainerOptions;
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -165,7 +163,7 @@ impl Swap<'_> {
         let new = ask()?;
         for tie in &settings.others {
             if let Err(trouble) = isolate::connect(self.daemon, &new, tie) {
-                self.remove(&new, true)?;
+                self.daemon.remove(&new, true)?;
                 return Err(trouble);
             }
         }
@@ -183,7 +181,7 @@ impl Swap<'_> {
             let words = format!("there is a container {}: remove or rename it", self.beside);
             return Err(Trouble::Refused(words));
         }
-        self.remove(&found.id.unwrap_or_default(), false)
+        self.daemon.remove(&found.id.unwrap_or_default(), false)
     }
 
     /// What has the name that the old one is to get meanwhile would be in the way when it is stopped already.
@@ -243,21 +241,11 @@ impl Swap<'_> {
         if found.trim_start_matches('/') == name {
             return Ok(());
         }
-        let options = RenameContainerOptionsBuilder::new().name(name).build();
-        self.daemon.ask(SOON, async |docker| {
-            docker.rename_container(container, options).await
-        })
-    }
-
-    fn remove(&self, container: &str, force: bool) -> Result<(), Trouble> {
-        let options = RemoveContainerOptionsBuilder::new().force(force).build();
-        self.daemon.ask(3 * SOON, async |docker| {
-            docker.remove_container(container, Some(options)).await
-        })
+        self.daemon.rename(container, name)
     }
 
     fn remove_new(&self, new: &str, steps: &mut Steps) {
-        match patiently(self.scene, || self.remove(new, true)) {
+        match patiently(self.scene, || self.daemon.remove(new, true)) {
             Ok(()) | Err(Trouble::Absent(_)) => {}
             Err(trouble) => {
                 steps.left(Left::Half);
@@ -282,7 +270,7 @@ impl Swap<'_> {
     /// The new one does not run: the old one is what it was.
     fn go_back(&self, new: &str, why: &str, steps: &mut Steps) {
         steps.failed("start", "the new one runs", why);
-        let back = patiently(self.scene, || match self.remove(new, true) {
+        let back = patiently(self.scene, || match self.daemon.remove(new, true) {
             Err(Trouble::Absent(_)) | Ok(()) => Ok(()),
             other => other,
         });
@@ -323,9 +311,7 @@ pub fn dispose(daemon: &Daemon, container: &str) -> Result<(), Trouble> {
             docker.stop_container(container, None).await
         })?;
     }
-    daemon.ask(3 * SOON, async |docker| {
-        docker.remove_container(container, None).await
-    })
+    daemon.remove(container, false)
 }
 
 /// Whether it ever ran.

@@ -7,13 +7,12 @@
 
 use super::Scene;
 use super::begun::Begun;
-use super::daemon::{Daemon, SOON, Trouble};
+use super::daemon::{Daemon, Trouble};
 use super::recreate::{dispose, short, was_started};
 use super::restart::{patiently, started};
 use super::steps::Steps;
 use crate::model::deed::Left;
 use bollard::models::{ContainerInspectResponse, RestartPolicyNameEnum};
-use bollard::query_parameters::{RemoveContainerOptionsBuilder, RenameContainerOptionsBuilder};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -144,7 +143,7 @@ impl Resume<'_> {
             if self.has_successor(&old, steps)? {
                 return Ok(());
             }
-            self.rename(&begun.container, &begun.name)?;
+            self.daemon.rename(&begun.container, &begun.name)?;
             steps.done("rename", format!("{named} is {} again", begun.name));
         }
         self.clear_beside(steps)?;
@@ -212,7 +211,7 @@ impl Resume<'_> {
             steps.failed("rename", &begun.name, words);
             return Err(Stop::Said);
         }
-        self.remove(&id, false)?;
+        self.daemon.remove(&id, false)?;
         steps.done(
             "remove",
             format!("{}, which did not run, is removed", short(&id)),
@@ -243,11 +242,11 @@ impl Resume<'_> {
         let is_made_again = host.and_then(|host| host.auto_remove) == Some(true);
         if begun.by_compose || is_made_again {
             if name(&new) != begun.name {
-                self.rename(&id, &begun.name)?;
+                self.daemon.rename(&id, &begun.name)?;
             }
             return self.start(&id, "the new one", steps);
         }
-        self.remove(&id, false)?;
+        self.daemon.remove(&id, false)?;
         let words = "the container was removed meanwhile, and is not made again";
         steps.done("remove", words);
         Ok(())
@@ -264,7 +263,7 @@ impl Resume<'_> {
             steps.short("remove", beside, words);
             return Ok(());
         }
-        self.remove(&found.id.unwrap_or_default(), false)?;
+        self.daemon.remove(&found.id.unwrap_or_default(), false)?;
         steps.done("remove", format!("{beside}, never started, is removed"));
         Ok(())
     }
@@ -296,20 +295,6 @@ impl Resume<'_> {
             Err(Trouble::Absent(_)) => Ok(None),
             Err(trouble) => Err(trouble),
         }
-    }
-
-    fn rename(&self, container: &str, name: &str) -> Result<(), Trouble> {
-        let options = RenameContainerOptionsBuilder::new().name(name).build();
-        self.daemon.ask(SOON, async |docker| {
-            docker.rename_container(container, options).await
-        })
-    }
-
-    fn remove(&self, container: &str, force: bool) -> Result<(), Trouble> {
-        let options = RemoveContainerOptionsBuilder::new().force(force).build();
-        self.daemon.ask(3 * SOON, async |docker| {
-            docker.remove_container(container, Some(options)).await
-        })
     }
 }
 

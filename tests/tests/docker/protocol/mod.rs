@@ -193,6 +193,15 @@ pub fn at_level(guard: &Guard, level: &str) -> Result<Value> {
     Ok(last)
 }
 
+/// Waits until the container's init is another one than `before`.
+pub fn restarted(guard: &Guard, gateway: &MetaMcp, before: u32) -> Result<()> {
+    eventually("it is restarted", SOON, || {
+        let now = gateway.container.pid();
+        Ok(now.is_ok_and(|pid| pid != before && pid != 0))
+    })
+    .with_context(|| guard.agent.last_words())
+}
+
 /// So many sessions, one after the other, each served and not ended; gives their ids. (Of those that start
 /// together the gateway's idle one need not be the youngest.)
 pub fn leak(gateway: &MetaMcp, sessions: u64, servers: usize) -> Result<Vec<String>> {

@@ -1,15 +1,15 @@
 //! Nuclear by memory: what the host monitor does where counts say nothing and nothing is strict.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use guard_tests::check::{eventually, same};
 use guard_tests::docker::metamcp::Setup;
 use serde_json::Value;
 
 use super::after::After;
 use super::levels::Hog;
-use super::{Neighbour, Rules, at_level, booted, decided, servers, serves};
+use super::{Neighbour, Rules, at_level, booted, decided, restarted, servers, serves};
 use crate::metamcp::BOOT;
-use crate::scene::{OnStage, SOON};
+use crate::scene::OnStage;
 
 const SERVERS: usize = 1;
 
@@ -44,13 +44,7 @@ pub fn by_memory() -> Result<()> {
         target["level_why"].to_string().contains("memory"),
         "{target}"
     );
-    eventually("it is restarted", SOON, || {
-        Ok(gateway
-            .container
-            .pid()
-            .is_ok_and(|pid| pid != before && pid != 0))
-    })
-    .with_context(|| guard.agent.last_words())?;
+    restarted(&guard, gateway, before)?;
     hog.end()?;
     eventually("it serves again", BOOT, || Ok(gateway.state().is_ok()))?;
     gateway.settled(BOOT)?.ensure_no_error()?;

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use guard_tests::check::{eventually, same};
 
 use super::after::{After, escalated};
-use super::{NUCLEAR, Neighbour, Rules, booted, decided, servers};
+use super::{NUCLEAR, Neighbour, Rules, booted, decided, restarted, servers};
 use crate::metamcp::{BOOT, PATIENCE};
 use crate::scene::{OnStage, SOON};
 
@@ -37,13 +37,7 @@ pub fn strict() -> Result<()> {
             .map(drop)
     };
     explode()?;
-    eventually("it is restarted", SOON, || {
-        Ok(gateway
-            .container
-            .pid()
-            .is_ok_and(|pid| pid != before && pid != 0))
-    })
-    .with_context(|| guard.agent.last_words())?;
+    restarted(&guard, gateway, before)?;
     same("restarts", decided(&guard, "restart").len(), 1)?;
     same("not yet", decided(&guard, "recreate").len(), 0)?;
     eventually("it serves again", BOOT, || Ok(gateway.state().is_ok()))?;
