@@ -102,7 +102,8 @@ impl Journal {
     /// The last note of that kind about a target. Reads all of the file.
     #[must_use]
     pub fn last_note(&self, what: &str, target: &str) -> Option<Value> {
-        write::last_notes(&self.file, what).remove(target)
+        let [mut notes] = write::last_notes(&self.file, [what]);
+        notes.remove(target)
     }
 
     fn write(&self, line: &Value) -> Written {
@@ -119,10 +120,14 @@ impl Journal {
     }
 }
 
-/// The last note of that kind about each target, in the journal of `state_dir`. Reads all of it.
+/// The last note of each of these kinds about each target, in the journal of `state_dir`. Reads all of it,
+/// once.
 #[must_use]
-pub fn last_notes(state_dir: &Path, what: &str) -> BTreeMap<String, Value> {
-    write::last_notes(&state_dir.join(FILE), what)
+pub fn last_notes<const N: usize>(
+    state_dir: &Path,
+    kinds: [&str; N],
+) -> [BTreeMap<String, Value>; N] {
+    write::last_notes(&state_dir.join(FILE), kinds)
 }
 
 #[cfg(test)]

@@ -183,26 +183,29 @@ fn begin(path: &Path) -> io::Result<Open> {
     })
 }
 
-/// The last note of that kind about each target; what is no line of ours is passed over.
-pub fn last_notes(path: &Path, what: &str) -> BTreeMap<String, Value> {
-    let mut last = BTreeMap::new();
+/// The last note of each of these kinds about each target; what is no line of ours is passed over.
+pub fn last_notes<const N: usize>(path: &Path, kinds: [&str; N]) -> [BTreeMap<String, Value>; N] {
+    let mut last = [const { BTreeMap::new() }; N];
     for path in [&path.with_extension("jsonl.1"), path] {
         let Ok(file) = File::open(path) else { continue };
-        let lines = BufReader::new(file).lines().map_while(Result::ok);
-        for line in lines.filter(|line| line.contains(what)) {
-            let Ok(mut note) = serde_json::from_str::<Value>(&line) else {
-                continue;
-            };
-            let is_one = note.get("kind").is_some_and(|kind| kind == what);
-            let target = note
-                .get("target")
-                .and_then(Value::as_str)
-                .map(str::to_owned);
-            let value = note.get_mut("value").map(Value::take);
-            if let (true, Some(target), Some(value)) = (is_one, target, value) {
-                last.insert(target, value);
+        for line in BufReader::new(file).lines().map_while(Result::ok) {
+            for (kind, last) in kinds.iter().zip(&mut last) {
+                last.extend(note(&line, kind));
             }
         }
     }
     last
+}
+
+/// The target and the value of a line, where it is a note of that kind.
+fn note(line: &str, kind: &str) -> Option<(String, Value)> {
+    if !line.contains(kind) {
+        return None;
+    }
+    let mut note: Value = serde_json::from_str(line).ok()?;
+    if note.get("kind")? != kind {
+        return None;
+    }
+    let target = note.get("target")?.as_str()?.to_owned();
+    Some((target, note.get_mut("value")?.take()))
 }

@@ -22,7 +22,8 @@ impl Left {
     /// Reads the journal, and lets go on what is frozen: its thawer would have done that too, whoever
     /// the targets are now.
     pub fn take_up(config: &Config, journal: Option<&Journal>) -> Self {
-        for (name, note) in journal::last_notes(&config.state_dir, FROZEN) {
+        let [frozen, begun] = journal::last_notes(&config.state_dir, [FROZEN, BEGUN]);
+        for (name, note) in frozen {
             if let Ok(frozen) = serde_json::from_value::<Frozen>(note) {
                 thaw(&name, &frozen);
                 if let Some(journal) = journal {
@@ -30,8 +31,7 @@ impl Left {
                 }
             }
         }
-        let begun = journal::last_notes(&config.state_dir, BEGUN).into_iter();
-        let open = begun.filter(|(_, note)| !note.is_null());
+        let open = begun.into_iter().filter(|(_, note)| !note.is_null());
         Self {
             begun: open.map(|(name, _)| name).collect(),
         }
